@@ -1,0 +1,45 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+BIN := .venv/bin
+
+.PHONY: help install lock lock-check format lint types imports check test test-unit coverage bench jars
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Create .venv and install the locked dependencies
+	@scripts/install.sh
+
+lock: ## Resolve the dependency groups anew into requirements-*.txt
+	@scripts/lock.sh
+
+lock-check: ## Fail if requirements-*.txt no longer match pyproject.toml
+	@scripts/lock.sh --check
+
+jars: ## Download the pinned Kafka, Spark and Hudi jars
+	@scripts/download_jars.sh
+
+format: ## Rewrite the code in the project's format
+	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
+
+lint: ## Ruff, shellcheck and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/shellcheck -x ./*.sh scripts/*.sh .ci/run
+
+types: ## mypy, strict
+	@$(BIN)/mypy
+
+imports: ## The import contracts
+	@$(BIN)/lint-imports --no-cache
+
+check: lint types imports lock-check ## Everything that needs no running
+
+test: ## Every test that belongs in CI, with coverage
+	@$(BIN)/pytest -m "not e2e" --cov --cov-report=term && $(BIN)/pytest -m e2e
+
+test-unit: ## The pure tests only, in seconds
+	@$(BIN)/pytest tests/unit tests/contract -q
+
+bench: ## Benchmarks, each beside a rival or floor in the same run
+	@$(PYTHON) benchmarks/run.py

@@ -1,0 +1,1 @@
+"""Pure DataFrame to DataFrame steps, one module per layer."""

@@ -1,0 +1,1 @@
+"""Kafka ranges, Hudi commits and Spark sessions, without Dagster."""

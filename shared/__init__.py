@@ -1,0 +1,1 @@
+"""Types and pure code that every part of the lakehouse speaks; imports none of them."""

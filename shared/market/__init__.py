@@ -1,0 +1,1 @@
+"""The market-data vocabulary: instruments, events, topics, books and recordings."""

@@ -1,0 +1,114 @@
+"""Events to and from the JSON that travels through Kafka; the schema version lives here.
+
+A record is one flat JSON object: the envelope (`schema_version`, `exchange`, `market`, `symbol`,
+`venue_symbol`, `channel`, `source`, `connection`, `epoch`, `pipeline_version`, `ingestion_timestamp`)
+and the event's own fields, decimals as strings. A raw record ends in `"payload":<frame as received>`.
+"""
+
+from typing import Any
+
+import msgspec
+
+from shared.market.events import (
+    AggregateTrade,
+    BestQuote,
+    BookDelta,
+    BookSnapshot,
+    DeadLetter,
+    Event,
+    Kline,
+    Origin,
+    StreamStatus,
+    Trade,
+)
+
+SCHEMA_VERSION = 1
+RAW_EVENT_TYPE = "raw_frame"
+PAYLOAD_MARK = b',"payload":'
+
+_ENVELOPE_ONLY = ("schema_version", "pipeline_version", "ingestion_timestamp")
+_EVENT_TYPES: tuple[type[Event], ...] = (
+    Trade,
+    AggregateTrade,
+    BookDelta,
+    BookSnapshot,
+    BestQuote,
+    Kline,
+    StreamStatus,
+    DeadLetter,
+)
+_BY_TAG: dict[str, type[Event]] = {kind.__struct_config__.tag: kind for kind in _EVENT_TYPES}  # type: ignore[misc]
+
+
+class Codec:
+    """Encodes events of one pipeline version; an origin's part of the envelope is encoded once."""
+
+    def __init__(self, pipeline_version: str) -> None:
+        self._pipeline_version = pipeline_version
+        self._encoder = msgspec.json.Encoder()
+        self._prefixes: dict[Origin, bytes] = {}
+
+    def encode(self, event: Event, ingestion_us: int) -> bytes:
+        """Return an event's Kafka value; `ingestion_us` is our time in µs since the epoch."""
+        # {"event_type":"…","origin":{…},"received_ns":… : the nested origin gives way to the prefix.
+        tag, _, rest = self._encoder.encode(event).partition(b'"origin":{')
+        return b"%b%d,%b%b" % (
+            self._prefix(event.origin),
+            ingestion_us,
+            tag[1:],
+            rest[rest.index(b"}") + 2 :],
+        )
+
+    def encode_raw(
+        self, origin: Origin, payload: bytes, received_ns: int, ingestion_us: int
+    ) -> bytes:
+        """Return a raw record: the envelope with the frame spliced in, byte for byte."""
+        return b'%b%d,"event_type":"%b","received_ns":%d%b%b}' % (
+            self._prefix(origin),
+            ingestion_us,
+            RAW_EVENT_TYPE.encode(),
+            received_ns,
+            PAYLOAD_MARK,
+            payload,
+        )
+
+    def _prefix(self, origin: Origin) -> bytes:
+        prefix = self._prefixes.get(origin)
+        if prefix is None:
+            envelope = {
+                "schema_version": SCHEMA_VERSION,
+                "pipeline_version": self._pipeline_version,
+                **msgspec.structs.asdict(origin),
+            }
+            prefix = msgspec.json.encode(envelope)[:-1] + b',"ingestion_timestamp":'
+            self._prefixes[origin] = prefix
+        return prefix
+
+
+def decode(value: bytes) -> Event:
+    """Return the event of a typed Kafka record.
+
+    Raises:
+        msgspec.DecodeError: the value is not JSON, or not an event of this schema version.
+    """
+    record: dict[str, Any] = msgspec.json.decode(value, type=dict[str, Any])
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise msgspec.ValidationError(f"schema_version {record.get('schema_version')} is not known")
+    kind = _BY_TAG.get(record.get("event_type", ""))
+    if kind is None:
+        raise msgspec.ValidationError(f"event_type {record.get('event_type')!r} is not known")
+    fields = {name: item for name, item in record.items() if name not in _ENVELOPE_ONLY}
+    fields["origin"] = {name: fields.pop(name, None) for name in Origin.__struct_fields__}
+    return msgspec.convert(fields, kind, strict=True)
+
+
+def split_raw(value: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return a raw record's envelope and the frame as it was received.
+
+    Raises:
+        msgspec.DecodeError: the value is no raw record.
+    """
+    head, mark, payload = value.partition(PAYLOAD_MARK)
+    if not mark:
+        raise msgspec.ValidationError("a raw record has a payload")
+    return msgspec.json.decode(head + b"}", type=dict[str, Any]), payload[:-1]

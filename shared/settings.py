@@ -1,0 +1,185 @@
+"""Every setting of every service: the only module that reads the environment.
+
+A variable is `CRYPTO_` + section + `__` + field, for example `CRYPTO_KAFKA__BOOTSTRAP_SERVERS`;
+`.env.example` explains each. Below the composition roots settings travel as frozen arguments.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import ConfigurationError
+
+PREFIX = "CRYPTO_"
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Compression(StrEnum):
+    """Codecs that Kafka producers may use."""
+
+    LZ4 = "lz4"
+    SNAPPY = "snappy"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+class LogFormat(StrEnum):
+    """JSON lines for machines, console for people."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PathSettings(Section):
+    """Where the stack keeps its files."""
+
+    data_dir: Path = Path("data")
+    symbols_file: Path = Path("config/symbols.yaml")
+    lake_root: str = ""  # empty: <data_dir>/lake
+
+    @property
+    def lake(self) -> str:
+        """The lake's root as an absolute path or URI, for Hudi refuses relative paths."""
+        return self.lake_root or str((self.data_dir / "lake").resolve())
+
+
+class KafkaSettings(Section):
+    """The broker and how producers send to it."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    compression: Compression = Compression.LZ4
+    linger_ms: Annotated[float, Field(ge=0, le=5000)] = 5
+    batch_messages: Annotated[int, Field(ge=1)] = 10_000
+    queue_messages: Annotated[int, Field(ge=1000)] = 200_000
+    delivery_timeout_s: Annotated[float, Field(gt=0)] = 120
+    partitions: Annotated[int, Field(ge=1)] = 4
+    replication_factor: Annotated[int, Field(ge=1)] = 1
+
+
+class StreamingSettings(Section):
+    """The collector's own doors and limits."""
+
+    host: str = "127.0.0.1"
+    http_port: Port = 8085
+    high_water_frames: Annotated[int, Field(ge=100)] = 20_000
+    low_water_frames: Annotated[int, Field(ge=10)] = 5_000
+    shutdown_budget_s: Annotated[float, Field(gt=0)] = 20
+    metrics_interval_s: Annotated[float, Field(gt=0)] = 30
+    symbols_poll_s: Annotated[float, Field(gt=0, le=5)] = 1
+    book_levels: Annotated[int, Field(ge=10, le=5000)] = 1000
+    pipeline_version: str = "1.0.0"
+
+
+class BinanceSettings(Section):
+    """Binance's servers, per market; point them at `mock_exchange` to run without internet."""
+
+    spot_ws_url: str = "wss://data-stream.binance.vision"
+    spot_rest_url: str = "https://data-api.binance.vision"
+    um_public_ws_url: str = "wss://fstream.binance.com/public"
+    um_market_ws_url: str = "wss://fstream.binance.com/market"
+    um_rest_url: str = "https://fapi.binance.com"
+
+
+class SparkSettings(Section):
+    """The Spark Connect endpoint, and the embedded server's size."""
+
+    remote: str = "sc://127.0.0.1:15002"
+    ui_port: Port = 4040
+    driver_memory: str = "4g"
+    cores: Annotated[int, Field(ge=1)] = 2
+
+
+class DagsterSettings(Section):
+    """The Dagster web UI and the pace of the lake."""
+
+    host: str = "127.0.0.1"
+    port: Port = 3000
+    tick_cron: str = "* * * * *"
+    max_rows_per_tick: Annotated[int, Field(ge=1000)] = 2_000_000
+
+
+class MockSettings(Section):
+    """The mock exchange: spot at `port`, um one above, control two above."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9470
+
+
+class LogSettings(Section):
+    """How services log."""
+
+    level: str = "INFO"
+    format: LogFormat = LogFormat.JSON
+
+
+class Settings(BaseSettings):
+    """All sections, read once from the environment by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    paths: PathSettings = PathSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    streaming: StreamingSettings = StreamingSettings()
+    binance: BinanceSettings = BinanceSettings()
+    spark: SparkSettings = SparkSettings()
+    dagster: DagsterSettings = DagsterSettings()
+    mock: MockSettings = MockSettings()
+    log: LogSettings = LogSettings()
+
+
+def variable_name(section: str, field: str) -> str:
+    """Return the environment variable that sets one field: `CRYPTO_KAFKA__LINGER_MS`."""
+    return f"{PREFIX}{section}__{field}".upper()
+
+
+def known_variables() -> dict[str, object]:
+    """Return every variable that is read, with its default."""
+    return {
+        variable_name(section, field): value
+        for section, group in Settings.model_construct()
+        for field, value in group
+    }
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: naming the variable that is unknown or has a bad value.
+    """
+    _refuse_unknown(os.environ)
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(
+            where, first["msg"], "See .env.example for what it may hold."
+        ) from error
+
+
+def process_environment() -> dict[str, str]:
+    """Return a copy of this process's environment, for starting another program with it."""
+    return dict(os.environ)
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = known_variables()
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            raise ConfigurationError(
+                name, "no such setting", "Check the spelling against .env.example, or unset it."
+            )

@@ -1,0 +1,1 @@
+"""The embedded stack: check the machine, start, watch and stop every service."""

@@ -1,0 +1,1 @@
+"""The collector: exchange WebSockets in, Kafka records out."""

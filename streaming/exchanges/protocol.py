@@ -1,0 +1,83 @@
+"""The contract of a venue protocol: a pure object that one connection drives.
+
+Life of a connection, as the shell runs it:
+
+    open ─► commands ─► SendText … ─► receive frame ─► events (+ commands) ─► … ─► close ─► open …
+                      └► FetchSnapshot ─► receive_snapshot | snapshot_failed
+
+A protocol never awaits, never reads a clock and never raises on venue input: what it cannot
+understand becomes a `DeadLetter` event. Every method that can want something done leaves commands
+that the shell drains with `commands()` after each call.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from shared.market.events import Event, Origin
+from shared.market.instruments import Subscription
+
+
+class SendText(msgspec.Struct, frozen=True):
+    """Send one text message to the venue."""
+
+    text: str
+
+
+class FetchSnapshot(msgspec.Struct, frozen=True):
+    """Fetch a book snapshot over REST; `path` is below the market's REST address.
+
+    `not_before_ns` holds a refetch back; `weight` is what the venue charges for the call.
+    """
+
+    subscription: Subscription
+    path: str
+    weight: int
+    not_before_ns: int = 0
+
+
+class Reconnect(msgspec.Struct, frozen=True):
+    """Close the socket and open another; the reason goes to the log and `stream-status`."""
+
+    reason: str
+
+
+Command = SendText | FetchSnapshot | Reconnect
+
+
+class ExchangeProtocol(Protocol):
+    """One connection's language and state."""
+
+    control_origin: Origin
+    """Origin of frames that belong to no subscription, in the current epoch."""
+
+    def open(self, now_ns: int) -> list[Event]:
+        """Begin a new epoch on a fresh socket: forgets books, asks for every subscription."""
+        ...
+
+    def receive(self, frame: str | bytes, received_ns: int) -> list[Event]:
+        """Translate one frame. The first event's origin is the frame's; no event: control."""
+        ...
+
+    def receive_snapshot(
+        self, request: FetchSnapshot, body: bytes, received_ns: int
+    ) -> list[Event]:
+        """Take a snapshot body that answers `request`; a stale request is ignored."""
+        ...
+
+    def snapshot_failed(self, request: FetchSnapshot, now_ns: int) -> None:
+        """Learn that a snapshot could not be had; it will be asked for again later."""
+        ...
+
+    def subscribe(self, wanted: Iterable[Subscription], now_ns: int) -> list[Event]:
+        """Make `wanted` the subscriptions, touching only what differs from the present ones."""
+        ...
+
+    def close(self, reason: str, now_ns: int) -> list[Event]:
+        """End the epoch: the socket is gone."""
+        ...
+
+    def commands(self) -> list[Command]:
+        """Return and forget what is wanted of the shell, in order."""
+        ...
