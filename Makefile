@@ -36,7 +36,8 @@ imports: ## The import contracts
 check: lint types imports lock-check ## Everything that needs no running
 
 test: ## Every test that belongs in CI, with coverage
-	@$(BIN)/pytest -m "not e2e" --cov --cov-report=term && $(BIN)/pytest -m e2e
+	@$(BIN)/pytest tests/unit tests/contract --cov --cov-config=tests/pure.coveragerc
+	@$(BIN)/pytest --cov --cov-report=term
 
 test-unit: ## The pure tests only, in seconds
 	@$(BIN)/pytest tests/unit tests/contract -q
