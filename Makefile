@@ -4,7 +4,7 @@ SHELL := bash
 PYTHON := .venv/bin/python
 BIN := .venv/bin
 
-.PHONY: help install lock lock-check format lint types imports check test test-unit coverage bench jars
+.PHONY: help install lock lock-check format lint types imports check test test-unit bench jars
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,8 +36,9 @@ imports: ## The import contracts
 check: lint types imports lock-check ## Everything that needs no running
 
 test: ## Every test that belongs in CI, with coverage
-	@$(BIN)/pytest tests/unit tests/contract --cov --cov-config=tests/pure.coveragerc
-	@$(BIN)/pytest --cov --cov-report=term
+	@$(BIN)/pytest tests/unit tests/contract --cov --cov-report= --cov-fail-under=0
+	@$(BIN)/coverage report --rcfile=tests/pure.coveragerc
+	@$(BIN)/pytest tests/integration tests/e2e --cov --cov-append --cov-report=term
 
 test-unit: ## The pure tests only, in seconds
 	@$(BIN)/pytest tests/unit tests/contract -q
