@@ -65,6 +65,7 @@ class KafkaSettings(Section):
     delivery_timeout_s: Annotated[float, Field(gt=0)] = 120
     partitions: Annotated[int, Field(ge=1)] = 4
     replication_factor: Annotated[int, Field(ge=1)] = 1
+    heap: str = "512m"  # of the embedded broker
 
 
 class StreamingSettings(Section):

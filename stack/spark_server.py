@@ -1,0 +1,92 @@
+"""The embedded Spark Connect server: one JVM with Hudi and Kafka, on loopback only.
+
+`spark-submit --class …SparkConnectServer` of Spark 3.5 listens on every interface and has no setting
+for it, so `python -m stack.spark_server` starts the same gRPC service itself, bound to an address.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+from shared.settings import Settings, load_settings
+from stack.jars import classpath
+
+# What Spark Connect's client sends at most in one message, as its own server allows.
+_MAX_MESSAGE_BYTES = 128 * 1024 * 1024
+
+
+def spark_conf(settings: Settings) -> dict[str, str]:
+    """Return the server's configuration, sized for one machine."""
+    spark_dir = settings.paths.data_dir.resolve() / "spark"
+    return {
+        "spark.app.name": "crypto-lakehouse",
+        "spark.driver.extraClassPath": classpath("spark"),
+        "spark.driver.memory": settings.spark.driver_memory,
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.extraJavaOptions": "-XX:+UseG1GC -Duser.timezone=UTC",
+        "spark.ui.port": str(settings.spark.ui_port),
+        "spark.ui.showConsoleProgress": "false",
+        "spark.ui.retainedJobs": "200",
+        "spark.ui.retainedStages": "200",
+        "spark.sql.ui.retainedExecutions": "50",
+        "spark.local.dir": str(spark_dir / "tmp"),
+        "spark.sql.warehouse.dir": str(spark_dir / "warehouse"),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(settings.spark.cores),
+        "spark.default.parallelism": str(settings.spark.cores),
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
+        "spark.kryo.registrator": "org.apache.spark.HoodieSparkKryoRegistrar",
+        "spark.sql.extensions": "org.apache.spark.sql.hudi.HoodieSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.hudi.catalog.HoodieCatalog",
+        "spark.pyspark.python": sys.executable,
+        "spark.pyspark.driver.python": sys.executable,
+    }
+
+
+def address(settings: Settings) -> tuple[str, int]:
+    """Return host and port of the `sc://host:port` endpoint."""
+    parts = urlsplit(settings.spark.remote)
+    return parts.hostname or "127.0.0.1", parts.port or 15002
+
+
+def main() -> int:
+    """Serve until a signal comes (0) or the JVM dies (1)."""
+    settings = load_settings()
+    (settings.paths.data_dir / "spark" / "tmp").mkdir(parents=True, exist_ok=True)
+    builder = SparkSession.builder.master(f"local[{settings.spark.cores}]")
+    for key, value in spark_conf(settings).items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    jvm: Any = session._jvm  # noqa: SLF001 - pyspark has no public door to its JVM
+    host, port = address(settings)
+    service = jvm.org.apache.spark.sql.connect.service.SparkConnectService(False)
+    server = (
+        jvm.org.sparkproject.connect.grpc.netty.NettyServerBuilder.forAddress(
+            jvm.java.net.InetSocketAddress(host, port)
+        )
+        .maxInboundMessageSize(_MAX_MESSAGE_BYTES)
+        .addService(service)
+        .build()
+    )
+    signal.signal(signal.SIGTERM, _leave)
+    server.start()
+    print(f"Spark Connect listens on {host}:{port}", flush=True)  # noqa: T201 - the service's log
+    gateway: Any = SparkContext._gateway  # noqa: SLF001 - the JVM's process is only to be had here
+    gateway.proc.wait()
+    return 1
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

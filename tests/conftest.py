@@ -1,0 +1,106 @@
+"""Real services for the tests that need them, each started once per run and on free ports."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from pyspark.sql import SparkSession
+
+from shared.settings import PREFIX
+
+REPO = Path(__file__).parents[1]
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _environment(data_dir: Path, **settings: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return clean | {"CRYPTO_PATHS__DATA_DIR": str(data_dir)} | settings
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, answers: object, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not answers():  # type: ignore[operator]  # a plain callable without arguments
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"the service did not come up:\n{log.read_text()[-3000:]}")
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def jars() -> None:
+    """The jars of infra/jars.txt, downloaded if they are not there."""
+    subprocess.run([str(REPO / "scripts/download_jars.sh")], cwd=REPO, check=True)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap address of a real broker."""
+    data_dir = tmp_path_factory.mktemp("kafka")
+    bootstrap = f"127.0.0.1:{free_port()}"
+    log = data_dir / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stack.kafka_broker"],
+            env=_environment(data_dir, CRYPTO_KAFKA__BOOTSTRAP_SERVERS=bootstrap),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=REPO,
+        )
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+    def answers() -> bool:
+        try:
+            return bool(admin.list_topics(timeout=1).brokers)
+        except Exception:  # noqa: BLE001 - Boundary: any refusal means that it is not up yet
+            return False
+
+    _wait(process, log, answers, 90)
+    yield bootstrap
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def spark_server(jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The `sc://` address of a real Spark Connect server."""
+    data_dir = tmp_path_factory.mktemp("spark")
+    port = free_port()
+    log = data_dir / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stack.spark_server"],
+            env=_environment(
+                data_dir,
+                CRYPTO_SPARK__REMOTE=f"sc://127.0.0.1:{port}",
+                CRYPTO_SPARK__UI_PORT=str(free_port()),
+                CRYPTO_SPARK__DRIVER_MEMORY="3g",
+            ),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=REPO,
+        )
+    _wait(process, log, lambda: b"Spark Connect listens" in log.read_bytes(), 120)
+    yield f"sc://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def spark(spark_server: str) -> Iterator[SparkSession]:
+    """A Spark Connect session."""
+    session = SparkSession.builder.remote(spark_server).getOrCreate()
+    yield session
+    session.stop()
