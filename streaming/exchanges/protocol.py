@@ -52,6 +52,15 @@ class ExchangeProtocol(Protocol):
     control_origin: Origin
     """Origin of frames that belong to no subscription, in the current epoch."""
 
+    @property
+    def has_commands(self) -> bool:
+        """Whether `commands` would return any; asked after every frame."""
+        ...
+
+    def silent(self) -> list[Subscription]:
+        """Return the subscriptions that have had no data in this epoch."""
+        ...
+
     def open(self, now_ns: int) -> list[Event]:
         """Begin a new epoch on a fresh socket: forgets books, asks for every subscription."""
         ...

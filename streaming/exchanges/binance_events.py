@@ -1,0 +1,179 @@
+"""Binance's messages to our events: one pure function per channel, and how to decode its frames."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from shared.market.events import (
+    AggregateTrade,
+    BestQuote,
+    BookDelta,
+    Event,
+    Kline,
+    Origin,
+    PriceLevel,
+    Side,
+    Trade,
+)
+from streaming.exchanges import binance_wire as wire
+from streaming.exchanges.binance_wire import to_us
+
+
+class RefusedMessageError(ValueError):
+    """A message that decodes but cannot be true; the text is the dead letter's reason."""
+
+
+Translate = Callable[[Any, Origin, int], Event]
+
+
+def _positive(price: Decimal, quantity: Decimal) -> None:
+    if not (price > 0 and quantity > 0 and quantity.is_finite() and price.is_finite()):
+        raise RefusedMessageError(f"price {price} and quantity {quantity} must be above 0")
+
+
+def _levels(levels: list[PriceLevel]) -> None:
+    for price, quantity in levels:
+        if not (price > 0 and quantity >= 0 and quantity.is_finite() and price.is_finite()):
+            raise RefusedMessageError(
+                f"price {price} must be above 0 and quantity {quantity} not below"
+            )
+
+
+def _taker(buyer_is_maker: bool) -> Side:
+    return Side.SELL if buyer_is_maker else Side.BUY
+
+
+def _optional_us(time: int | None) -> int | None:
+    return None if time is None else to_us(time)
+
+
+def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
+    """One fill. Futures records that are no book trades (`X` not MARKET) may have size 0."""
+    if message.X is None or message.X == "MARKET":
+        _positive(message.p, message.q)
+    else:
+        _levels([(message.p or Decimal(1), message.q)])
+    return Trade(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=to_us(message.E),
+        trade_id=str(message.t),
+        price=message.p,
+        quantity=message.q,
+        side=_taker(message.m),
+        trade_time=to_us(message.T),
+        execution_type=message.X,
+    )
+
+
+def aggregate_trade(message: wire.AggTrade, origin: Origin, received_ns: int) -> AggregateTrade:
+    """Fills of one taker order. Spot rows that Binance invalidated (price 0, f -1) are refused."""
+    _positive(message.p, message.q)
+    return AggregateTrade(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=to_us(message.E),
+        trade_id=str(message.a),
+        price=message.p,
+        quantity=message.q,
+        side=_taker(message.m),
+        trade_time=to_us(message.T),
+        first_trade_id=str(message.f),
+        last_trade_id=str(message.l),
+    )
+
+
+def book_delta(message: wire.Depth, origin: Origin, received_ns: int) -> BookDelta:
+    """Changed levels, quantities absolute."""
+    _levels(message.b)
+    _levels(message.a)
+    return BookDelta(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=to_us(message.E),
+        first_update_id=message.U,
+        last_update_id=message.u,
+        previous_update_id=message.pu,
+        bids=message.b,
+        asks=message.a,
+        transaction_time=_optional_us(message.T),
+    )
+
+
+def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> BestQuote:
+    """Best bid and offer; spot sends no time, so none is given."""
+    if not (message.b >= 0 and message.a >= 0 and message.B >= 0 and message.A >= 0):
+        raise RefusedMessageError("a best bid or offer is below 0")
+    return BestQuote(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=_optional_us(message.E),
+        update_id=message.u,
+        bid_price=message.b,
+        bid_quantity=message.B,
+        ask_price=message.a,
+        ask_quantity=message.A,
+        transaction_time=_optional_us(message.T),
+    )
+
+
+def kline(message: wire.Kline, origin: Origin, received_ns: int) -> Kline:
+    """The venue's candle; first and last trade id are -1 where nothing traded."""
+    candle = message.k
+    if not (candle.l > 0 and candle.v >= 0 and candle.q >= 0 and candle.n >= 0):
+        raise RefusedMessageError("a candle's price must be above 0 and its volumes not below")
+    return Kline(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=to_us(message.E),
+        interval=candle.i,
+        open_time=to_us(candle.t),
+        # The inclusive close keeps its last millisecond, as the venue says it.
+        close_time=to_us(candle.T),
+        open=candle.o,
+        high=candle.h,
+        low=candle.l,
+        close=candle.c,
+        volume=candle.v,
+        quote_volume=candle.q,
+        trade_count=candle.n,
+        taker_buy_volume=candle.V,
+        taker_buy_quote_volume=candle.Q,
+        first_trade_id=None if candle.f < 0 else str(candle.f),
+        last_trade_id=None if candle.L < 0 else str(candle.L),
+        is_closed=candle.x,
+    )
+
+
+_KINDS: dict[str, tuple[Any, Translate]] = {
+    "trade": (wire.Trade, trade),
+    "aggTrade": (wire.AggTrade, aggregate_trade),
+    "depth": (wire.Depth, book_delta),
+    "bookTicker": (wire.BookTicker, best_quote),
+    "kline": (wire.Kline, kline),
+}
+# A frame of a combined stream wraps the message in `data`.
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(msgspec.defstruct(f"Wrapped{kind.__name__}", [("data", kind)]))
+    for name, (kind, _) in _KINDS.items()
+}
+
+
+def channel_kind(channel: str) -> str:
+    """Return what a channel carries: `depth` for `depth@100ms`, `kline` for `kline_1m`.
+
+    Raises:
+        KeyError: no such channel.
+    """
+    kind = channel.partition("@")[0].partition("_")[0]
+    if kind not in _KINDS:
+        raise KeyError(channel)
+    return kind
+
+
+def translator(channel: str) -> tuple[msgspec.json.Decoder[Any], Translate]:
+    """Return the decoder of a channel's wrapped frames, and the function from `data` to event."""
+    kind = channel_kind(channel)
+    return _DECODERS[kind], _KINDS[kind][1]

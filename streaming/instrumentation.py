@@ -1,0 +1,101 @@
+"""What the service counts, and how Prometheus and people read it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+@dataclass(slots=True)
+class ConnectionStats:
+    """Counters of one connection; plain numbers, since they are raised for every frame."""
+
+    name: str
+    received: int = 0
+    processed: int = 0
+    events: int = 0
+    dead_letters: int = 0
+    gaps: int = 0
+    reconnects: int = 0
+    connected: bool = False
+    last_message_ns: int = 0
+
+
+@dataclass(slots=True)
+class ProducerStats:
+    """Records handed to Kafka; `buffered` are not acknowledged yet."""
+
+    sent: int = 0
+    failed: int = 0
+    buffered: int = 0
+
+    @property
+    def produced(self) -> int:
+        """Records that the broker has acknowledged."""
+        return self.sent - self.failed - self.buffered
+
+
+def summary(connections: Iterable[ConnectionStats], producer: ProducerStats) -> dict[str, Any]:
+    """Return the figures of the regular metrics line."""
+    all_connections = list(connections)
+    last = max((stats.last_message_ns for stats in all_connections), default=0)
+    return {
+        "received": sum(stats.received for stats in all_connections),
+        "processed": sum(stats.processed for stats in all_connections),
+        "buffered": producer.buffered,
+        "produced": producer.produced,
+        "failed": producer.failed,
+        "connected": sum(stats.connected for stats in all_connections),
+        "connections": len(all_connections),
+        "reconnects": sum(stats.reconnects for stats in all_connections),
+        "gaps": sum(stats.gaps for stats in all_connections),
+        "dead_letters": sum(stats.dead_letters for stats in all_connections),
+        "last_message_ns": last or None,
+    }
+
+
+class StreamingCollector(Collector):
+    """Turns the counters into Prometheus metrics when they are asked for; one label, bounded."""
+
+    def __init__(
+        self,
+        connections: Callable[[], Iterable[ConnectionStats]],
+        producer: Callable[[], ProducerStats],
+    ) -> None:
+        self._connections = connections
+        self._producer = producer
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the present values."""
+        connections = list(self._connections())
+        for field, text in (
+            ("received", "Frames received"),
+            ("processed", "Frames translated"),
+            ("events", "Events published"),
+            ("dead_letters", "Frames that could not be understood"),
+            ("gaps", "Breaks in a sequence of ids"),
+            ("reconnects", "Connections after the first"),
+        ):
+            counter = CounterMetricFamily(f"crypto_{field}", text, labels=["connection"])
+            for stats in connections:
+                counter.add_metric([stats.name], getattr(stats, field))
+            yield counter
+        up = GaugeMetricFamily(
+            "crypto_connected", "1 while the socket is open", labels=["connection"]
+        )
+        seen = GaugeMetricFamily(
+            "crypto_last_message_seconds", "Time of the last frame", labels=["connection"]
+        )
+        for stats in connections:
+            up.add_metric([stats.name], stats.connected)
+            seen.add_metric([stats.name], stats.last_message_ns / 1e9)
+        yield up
+        yield seen
+        producer = self._producer()
+        yield CounterMetricFamily("crypto_produced", "Records acknowledged", producer.produced)
+        yield CounterMetricFamily("crypto_failed", "Records not delivered", producer.failed)
+        yield GaugeMetricFamily(
+            "crypto_buffered", "Records not acknowledged yet", producer.buffered
+        )
