@@ -111,7 +111,7 @@ class DagsterSettings(Section):
 
 
 class MockSettings(Section):
-    """The mock exchange: spot at `port`, um one above, control two above."""
+    """The mock exchange: spot at `port`, um one above, control nine above."""
 
     host: str = "127.0.0.1"
     port: Port = 9470

@@ -1,0 +1,42 @@
+"""What the server asks of whatever stands behind it, a player or a simulation."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from shared.market.instruments import Market
+
+
+class RestError(Exception):
+    """An answer in the venue's error form: HTTP status, and code and text of the body."""
+
+    def __init__(self, status: int, code: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.body = msgspec.json.encode({"code": code, "msg": text})
+
+
+class Venue(Protocol):
+    """A source of frames for subscribed streams and of REST answers."""
+
+    async def rest(self, market: Market, call: str, query: Mapping[str, str]) -> bytes:
+        """Return the JSON body of a call such as `depth`; raises RestError."""
+        ...
+
+    async def run(self) -> None:
+        """Send frames until cancelled."""
+        ...
+
+    def subscriptions_changed(self) -> None:
+        """Learn that clients subscribed, unsubscribed, came or went."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Return what `/status` of the control port shows."""
+        ...
+
+
+def invalid_symbol() -> RestError:
+    """Return the venue's answer to a symbol that it does not list."""
+    return RestError(400, -1121, "Invalid symbol.")
