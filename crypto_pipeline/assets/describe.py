@@ -1,0 +1,101 @@
+"""What every asset of a table says of itself, and of what it wrote."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    RetryRequested,
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+    asset,
+)
+
+from crypto_pipeline.errors import KafkaUnreachableError
+from crypto_pipeline.resources import LakehouseResource
+from crypto_pipeline.tables import TableSpec
+from crypto_pipeline.utils.hudi_utils import CommitReport, partitions_of
+
+POOL = "lake"
+"""One writer at a time: Hudi tables are written by one tick only."""
+
+
+Body = Callable[[LakehouseResource], MaterializeResult[None]]
+
+
+def table_asset(spec: TableSpec, body: Body) -> AssetsDefinition:
+    """Return the asset of a table: `body` fills it; group, columns, key and kinds come from `spec`.
+
+    A failed try is repeated once where the cause passes by itself, such as a broker that restarts.
+    """
+    columns = [
+        TableColumn(
+            column.name,
+            column.type,
+            description=column.text or None,
+            constraints=TableColumnConstraints(nullable=column.name not in spec.key),
+        )
+        for column in spec.columns
+    ]
+
+    @asset(
+        key=AssetKey(spec.name),
+        deps=[AssetKey(name) for name in spec.sources],
+        description=spec.description,
+        group_name=spec.layer.value,
+        owners=["team:lake"],
+        kinds={"hudi", "spark"} | (set() if spec.sources else {"kafka"}),
+        metadata={
+            "dagster/column_schema": TableSchema(columns),
+            "record key": ", ".join(spec.key),
+            "write": spec.mode.value,
+        },
+        pool=POOL,
+    )
+    def fill(lakehouse: LakehouseResource) -> MaterializeResult[None]:
+        try:
+            return body(lakehouse)
+        except KafkaUnreachableError as error:
+            raise RetryRequested(max_retries=1, seconds_to_wait=2) from error
+
+    return fill
+
+
+class Stopwatch:
+    """Seconds since it was made, by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far, to the millisecond."""
+        return round(time.monotonic() - self._start, 3)
+
+
+def idle(watch: Stopwatch) -> MaterializeResult[None]:
+    """Report a tick in which the source had nothing new."""
+    return MaterializeResult(metadata={"rows": 0, "state": "nothing new", "seconds": watch.seconds})
+
+
+def written(
+    lake: str, spec: TableSpec, report: CommitReport, watch: Stopwatch, more: Mapping[str, Any]
+) -> MaterializeResult[None]:
+    """Report a commit: rows, bytes, seconds, partitions and what it covers."""
+    partitions = partitions_of(lake, spec, report.commit)
+    listing = "\n".join(f"| {symbol} | {date} |" for symbol, date in partitions)
+    return MaterializeResult(
+        metadata={
+            "rows": report.rows,
+            "bytes": report.bytes,
+            "seconds": watch.seconds,
+            "commit": report.commit.requested,
+            "partitions": MetadataValue.md(f"| symbol | date |\n|---|---|\n{listing}"),
+            **more,
+        }
+    )

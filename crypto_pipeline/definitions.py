@@ -1,0 +1,16 @@
+"""What Dagster loads: assets, checks, the job and its schedule. Needs no network, JVM or settings."""
+
+from dagster import Definitions
+
+from crypto_pipeline.assets.bronze_assets import BRONZE_ASSETS
+from crypto_pipeline.assets.gold_assets import GOLD_ASSETS
+from crypto_pipeline.assets.silver_assets import SILVER_ASSETS
+from crypto_pipeline.automation import every_minute, lake_tick
+from crypto_pipeline.resources import LakehouseResource
+
+defs = Definitions(
+    assets=[*BRONZE_ASSETS, *SILVER_ASSETS, *GOLD_ASSETS],
+    jobs=[lake_tick],
+    schedules=[every_minute],
+    resources={"lakehouse": LakehouseResource()},
+)

@@ -1,0 +1,61 @@
+"""What assets reach the world through. Nothing is opened, and no setting read, before a run asks."""
+
+from functools import cached_property
+
+from dagster import ConfigurableResource
+from pyspark.sql import SparkSession
+
+from crypto_pipeline.utils.kafka_utils import Watermarks, watermarks
+from crypto_pipeline.utils.spark_utils import connect
+from shared.market.instruments import Exchange, Instrument
+from shared.market.topics import Feed, topic_name
+from shared.settings import Settings, load_settings
+from shared.symbol_manager import SymbolBook, load_symbols
+
+
+class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
+    """Settings, the Spark session, the lake's place and the known symbols of one run."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The environment's settings."""
+        return load_settings()
+
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark Connect session."""
+        return connect(self.settings.spark.remote)
+
+    @property
+    def lake(self) -> str:
+        """The lake's root."""
+        return self.settings.paths.lake
+
+    @property
+    def bootstrap(self) -> str:
+        """The broker's address."""
+        return self.settings.kafka.bootstrap_servers
+
+    @property
+    def max_records(self) -> int:
+        """How many Kafka records one bronze commit takes at most."""
+        return self.settings.dagster.max_rows_per_tick
+
+    @cached_property
+    def symbols(self) -> SymbolBook:
+        """The symbols file."""
+        return load_symbols(self.settings.paths.symbols_file)
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Every listed instrument, disabled ones too: their records are still good."""
+        return self.symbols.instruments()
+
+    def topics(self, feed: Feed) -> list[str]:
+        """Return the topics of a feed over all exchanges."""
+        exchanges = self.symbols.exchanges() or tuple(Exchange)
+        return sorted({topic_name(exchange, feed) for exchange in exchanges})
+
+    def watermarks(self, feed: Feed) -> Watermarks:
+        """Return what the broker holds of a feed."""
+        return watermarks(self.bootstrap, self.topics(feed))

@@ -1,0 +1,155 @@
+"""Column types of the lake, and the columns of each feed as its events carry them.
+
+Decimals. Spark multiplies decimal(p1,s1) by decimal(p2,s2) without loss while p1 + p2 + 1 <= 38, DuckDB
+while p1 + p2 <= 38. Price decimal(17,8) (below 10^9) and quantity decimal(20,8) (below 10^12) meet both,
+hold every instrument Binance lists, and multiply into the notional decimal(38,16). Sums of quantities
+get ten more digits. A value that does not fit is refused, never rounded.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.market.topics import Feed
+
+PRICE = "decimal(17,8)"
+QUANTITY = "decimal(20,8)"
+NOTIONAL = "decimal(38,16)"
+VOLUME = "decimal(30,8)"
+LEVELS = f"array<struct<price:{PRICE},quantity:{QUANTITY}>>"
+TIME = "timestamp"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its name, Spark type, and what a user should know of it."""
+
+    name: str
+    type: str
+    text: str = ""
+
+
+class Kind(StrEnum):
+    """How a field travels in JSON."""
+
+    TEXT = "string"
+    LONG = "bigint"
+    FLAG = "boolean"
+    MICROSECONDS = "bigint "  # a number that becomes a timestamp
+    DECIMAL = "string "  # text that becomes an exact decimal, not below 0
+    LEVEL_LIST = "array<array<string>>"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of an event: how it travels, what it becomes, and whether a record needs it."""
+
+    name: str
+    kind: Kind
+    type: str
+    required: bool = True
+
+
+def _text(name: str, *, required: bool = True) -> Field:
+    return Field(name, Kind.TEXT, "string", required)
+
+
+def _long(name: str, *, required: bool = True) -> Field:
+    return Field(name, Kind.LONG, "bigint", required)
+
+
+def _time(name: str, *, required: bool = True) -> Field:
+    return Field(name, Kind.MICROSECONDS, TIME, required)
+
+
+def _decimal(name: str, type_: str) -> Field:
+    return Field(name, Kind.DECIMAL, type_)
+
+
+ENVELOPE = (
+    _text("exchange"),
+    _text("market"),
+    _text("symbol"),
+    _text("venue_symbol"),
+    _text("channel"),
+    _text("event_type"),
+    _time("event_time", required=False),
+    _time("ingestion_timestamp"),
+    _long("received_ns"),
+    _text("source"),
+    _text("connection"),
+    _long("epoch"),
+    _text("pipeline_version"),
+)
+
+BODY: dict[Feed, tuple[Field, ...]] = {
+    Feed.TRADES: (
+        _text("trade_id"),
+        _decimal("price", PRICE),
+        _decimal("quantity", QUANTITY),
+        _text("side"),
+        _time("trade_time"),
+        _text("execution_type", required=False),
+        _text("first_trade_id", required=False),
+        _text("last_trade_id", required=False),
+    ),
+    Feed.DEPTH: (
+        _long("first_update_id", required=False),
+        _long("last_update_id"),
+        _long("previous_update_id", required=False),
+        Field("bids", Kind.LEVEL_LIST, LEVELS),
+        Field("asks", Kind.LEVEL_LIST, LEVELS),
+        _time("transaction_time", required=False),
+    ),
+    Feed.KLINES: (
+        _text("interval"),
+        _time("open_time"),
+        _time("close_time"),
+        _decimal("open", PRICE),
+        _decimal("high", PRICE),
+        _decimal("low", PRICE),
+        _decimal("close", PRICE),
+        _decimal("volume", VOLUME),
+        _decimal("quote_volume", NOTIONAL),
+        _long("trade_count"),
+        _decimal("taker_buy_volume", VOLUME),
+        _decimal("taker_buy_quote_volume", NOTIONAL),
+        _text("first_trade_id", required=False),
+        _text("last_trade_id", required=False),
+        Field("is_closed", Kind.FLAG, "boolean"),
+    ),
+    Feed.QUOTES: (
+        _long("update_id"),
+        _decimal("bid_price", PRICE),
+        _decimal("bid_quantity", QUANTITY),
+        _decimal("ask_price", PRICE),
+        _decimal("ask_quantity", QUANTITY),
+        _time("transaction_time", required=False),
+    ),
+    Feed.STREAM_STATUS: (
+        _text("state"),
+        _text("reason", required=False),
+        _long("expected", required=False),
+        _long("received", required=False),
+    ),
+    Feed.RAW_EVENTS: (),
+    Feed.DEAD_LETTERS: (_text("reason"), _text("payload")),
+}
+
+KAFKA_COLUMNS = (
+    Column("kafka_topic", "string", "Topic of the record"),
+    Column("kafka_partition", "int", "Partition of the record"),
+    Column("kafka_offset", "bigint", "Offset of the record"),
+    Column("kafka_timestamp", TIME, "When the record was sent, by the producer's clock"),
+)
+DATE = Column("date", "string", "UTC date of the event's own time, YYYY-MM-DD; partition")
+
+
+def bronze_columns(feed: Feed) -> tuple[Column, ...]:
+    """Return the columns of a feed's bronze table."""
+    payload = (Column("payload", "string", "The frame as received"),)
+    return (
+        *KAFKA_COLUMNS,
+        *(Column(field.name, field.type) for field in (*ENVELOPE, *BODY[feed])),
+        *(payload if feed is Feed.RAW_EVENTS else ()),
+        DATE,
+    )
