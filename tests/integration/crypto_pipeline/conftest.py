@@ -1,0 +1,142 @@
+"""A lake of its own for each test: real broker, real Spark, fresh topics and folder."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from pyspark.sql import DataFrame, SparkSession
+
+from crypto_pipeline.assets.bronze_assets import collect_dead_letters, ingest
+from crypto_pipeline.assets.gold_assets import GOLD
+from crypto_pipeline.assets.increments import advance
+from crypto_pipeline.assets.silver_assets import SILVER
+from crypto_pipeline.resources import LakehouseResource
+from crypto_pipeline.tables import BRONZE_FEEDS, TABLES
+from crypto_pipeline.utils import hudi_utils
+from shared.market.codec import Codec
+from shared.market.events import Event
+from shared.market.instruments import Exchange, Instrument, Market, Subscription
+from shared.market.recording import read_frames
+from shared.market.topics import Feed, feed_of, message_key, topic_name
+from streaming.exchanges.binance import BinanceProtocol
+from streaming.exchanges.protocol import FetchSnapshot
+from tests.integration.conftest import CAPTURES
+
+
+@dataclass
+class Lake:
+    """A lakehouse resource, and the steps of a tick as plain calls."""
+
+    lakehouse: LakehouseResource
+    spark: SparkSession
+    bootstrap: str
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Send events as the collector would."""
+        codec = Codec("1.0.0")
+        self.publish_values(
+            (
+                topic_name(event.origin.exchange, feed_of(event)),
+                message_key(event.origin.market, event.origin.symbol),
+                codec.encode(event, 1),
+            )
+            for event in events
+        )
+
+    def publish_values(self, values: Iterable[tuple[str, str, bytes]]) -> None:
+        """Send (topic, key, value) as they are."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 20})
+        for topic, key, value in values:
+            while True:
+                try:
+                    producer.produce(topic, value, key)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            producer.poll(0)
+        assert producer.flush(60) == 0
+
+    def tick(self, *names: str) -> dict[str, dict[str, Any]]:
+        """Run these tables' assets (all by default) in order; returns their metadata."""
+        steps: dict[str, Callable[[LakehouseResource], Any]] = {}
+        for feed in BRONZE_FEEDS:
+            steps[f"bronze_{feed.replace('-', '_')}"] = partial(ingest, feed=feed)
+        steps["quality_dead_letters"] = collect_dead_letters
+        for name, build in {**SILVER, **GOLD}.items():
+            steps[name] = partial(advance, spec=TABLES[name], build=build)
+        return {
+            name: dict(step(self.lakehouse).metadata)
+            for name, step in steps.items()
+            if not names or name in names
+        }
+
+    def read(self, name: str) -> DataFrame:
+        """Return a table as Spark reads it."""
+        return hudi_utils.read(self.spark, TABLES[name], self.lakehouse.lake)
+
+
+@pytest.fixture
+def lake(
+    topics: str,
+    spark_server: str,
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Lake:
+    """An empty lake whose symbols are those of the recordings."""
+    symbols = tmp_path / "symbols.yaml"
+    symbols.write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "exchanges": {
+                    "binance": {
+                        "spot": {"BTCUSDT": {}, "ETHUSDT": {}},
+                        "um": {"BTCUSDT": {}, "ETHUSDT": {}},
+                    }
+                },
+            }
+        )
+    )
+    monkeypatch.setenv("CRYPTO_PATHS__DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("CRYPTO_PATHS__SYMBOLS_FILE", str(symbols))
+    monkeypatch.setenv("CRYPTO_KAFKA__BOOTSTRAP_SERVERS", topics)
+    monkeypatch.setenv("CRYPTO_SPARK__REMOTE", spark_server)
+    return Lake(LakehouseResource(), spark, topics)
+
+
+def recorded_events(market: Market, *files: str) -> list[Event]:
+    """Return the events of recordings of one market, through the collector's own protocol."""
+    frames = [frame for file in files for frame in read_frames(CAPTURES / file)]
+    streams = {
+        frame.raw[11 : frame.raw.index('"', 11)]
+        for frame in frames
+        if frame.kind == "ws" and frame.raw.startswith('{"stream":"')
+    }
+    subscriptions = {}
+    for stream in streams:
+        symbol, _, channel = stream.partition("@")
+        instrument = Instrument(Exchange.BINANCE, market, symbol.upper(), symbol.upper())
+        subscriptions[stream] = Subscription(instrument, channel)
+    protocol = BinanceProtocol(market, "test", subscriptions.values())
+    events = protocol.open(0)
+    for frame in frames:
+        if frame.kind == "ws":
+            events += protocol.receive(frame.raw, frame.recv_ns)
+            continue
+        for subscription in subscriptions.values():
+            if (
+                f"symbol={subscription.instrument.symbol}&" in f"{frame.url}&"
+                and subscription.channel.startswith("depth")
+            ):
+                request = FetchSnapshot(subscription, "", 0)
+                events += protocol.receive_snapshot(request, frame.raw.encode(), frame.recv_ns)
+    return events
+
+
+TRADES_TOPIC = topic_name(Exchange.BINANCE, Feed.TRADES)
