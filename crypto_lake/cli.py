@@ -1,0 +1,134 @@
+"""`crypto-lake`: look at the lake's tables, query and verify them."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import pyarrow as pa
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from crypto_lake import query, verify
+from crypto_lake.output import Format, emit
+from crypto_lake.tables import Lake, commit_time
+from shared.errors import LakehouseError
+from shared.settings import load_settings
+
+app = typer.Typer(
+    help="Read the lake without a JVM. Examples:\n\n"
+    "crypto-lake tables\n\n"
+    "crypto-lake sql \"select * from gold_ohlcv where symbol = 'BTCUSDT' and interval = '1m'\"\n\n"
+    "crypto-lake --data-dir /srv/lake verify",
+    no_args_is_help=True,
+)
+_T = TypeVar("_T")
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print rows.")]
+OutputOption = Annotated[Path | None, typer.Option(help="Write to this file instead.")]
+
+
+@app.callback()
+def choose_lake(
+    context: typer.Context,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="The stack's data folder (default: CRYPTO_PATHS__DATA_DIR).")
+    ] = None,
+    lake: Annotated[
+        str | None, typer.Option(help="The lake's root itself, a folder or URI.")
+    ] = None,
+) -> None:
+    """Remember which lake is meant; it is opened by the command."""
+    if lake is None and data_dir is None:
+        lake = load_settings().paths.lake
+    context.obj = lake or str((data_dir or Path()).resolve() / "lake")
+
+
+@app.command()
+def tables(
+    context: typer.Context, form: FormatOption = Format.TABLE, output: OutputOption = None
+) -> None:
+    """List the tables: rows, symbols, days, size on disk and last commit."""
+    lake = Lake(context.obj)
+    found = [lake.info(name) for name in _progress(lake.names, "reading")]
+    rows = [asdict(info) | {"last_commit": commit_time(info.last_commit)} for info in found]
+    emit(pa.Table.from_pylist(rows), form, output)
+
+
+@app.command()
+def sql(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(metavar="SQL", help="One DuckDB query.")],
+    form: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+) -> None:
+    """Answer a query; every table is there by its name, `lake_tables` lists them."""
+    emit(query.run(Lake(context.obj), text), form, output)
+
+
+@app.command()
+def head(
+    context: typer.Context,
+    table: str,
+    rows: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    form: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+) -> None:
+    """Show the first rows of a table."""
+    emit(Lake(context.obj).read(table).slice(0, rows), form, output)
+
+
+@app.command()
+def schema(
+    context: typer.Context,
+    table: str,
+    form: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+) -> None:
+    """Show a table's columns and types."""
+    columns = Lake(context.obj).schema(table)
+    listing = [{"column": item.name, "type": str(item.type)} for item in columns]
+    emit(pa.Table.from_pylist(listing), form, output)
+
+
+@app.command(name="verify")
+def verify_lake(context: typer.Context) -> None:
+    """Recompute candles, keys, ids and books from the lower layers and compare. Exit 1 if one differs."""
+    lake = Lake(context.obj)
+    console = Console()
+    table = Table("check", "result", "wrong rows")
+    failed = []
+    for check in _progress(verify.checks(), "verifying"):
+        verdict = verify.verify(lake, check)
+        if verdict is None:
+            table.add_row(check.name, "no data yet", "")
+            continue
+        table.add_row(
+            check.name, "ok" if not verdict.wrong else "[red]wrong[/red]", str(verdict.wrong)
+        )
+        if verdict.wrong:
+            failed.append(verdict)
+    console.print(table)
+    for verdict in failed:
+        console.print(f"{verdict.check.name}, for example:")
+        emit(verdict.examples, Format.TABLE, None)
+    sys.exit(1 if failed else 0)
+
+
+def _progress(items: Sequence[_T], text: str) -> Iterable[_T]:
+    return track(items, text, console=Console(stderr=True), transient=True)
+
+
+def main() -> None:
+    """Run the command line; what cannot be done is one clear message, exit 2."""
+    try:
+        app()
+    except LakehouseError as error:
+        Console(stderr=True).print(f"[red]{error}[/red]")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""The reader's errors.
+
+LakehouseError
+└── LakeError
+    ├── NoLakeError       there is no lake where one was asked for
+    └── QueryError        the question cannot be answered: unknown table, bad SQL
+"""
+
+from shared.errors import LakehouseError
+
+
+class LakeError(LakehouseError):
+    """Base of the reader's errors."""
+
+
+class NoLakeError(LakeError):
+    """No table lies under the given root."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(
+            f"{root}: no tables here. Start the stack with ./deploy.sh --demo, or name another lake"
+            " with --data-dir or --lake."
+        )
+
+
+class QueryError(LakeError):
+    """A query names an unknown table or is not SQL that DuckDB takes."""

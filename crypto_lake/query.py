@@ -1,0 +1,32 @@
+"""SQL over the lake: DuckDB in this process, with the tables that a query names and nothing else."""
+
+import duckdb
+import pyarrow as pa
+
+from crypto_lake.errors import QueryError
+from crypto_lake.tables import Lake
+
+LISTING = "lake_tables"
+"""A table of the tables, always there."""
+
+
+def run(lake: Lake, sql: str) -> pa.Table:
+    """Answer one query; it can read the lake's tables, and no file or address beside them.
+
+    Raises:
+        QueryError: bad SQL, or an unknown table; the text says what DuckDB found.
+    """
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_external_access = false")
+        try:
+            named = set(connection.get_table_names(sql))
+            for name in sorted(named & set(lake.names)):
+                connection.register(name, lake.read(name))
+            if LISTING in named:
+                connection.register(LISTING, pa.table({"table_name": lake.names}))
+            connection.execute("set lock_configuration = true")
+            return connection.execute(sql).to_arrow_table()
+        except duckdb.Error as error:
+            known = ", ".join(lake.names)
+            raise QueryError(f"{error}\nTables: {known}") from error

@@ -1,0 +1,126 @@
+"""The lake's tables as they lie on disk: found by their `.hoodie` folder, read through hudi-rs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+from hudi import HudiReadOptions, HudiTable, HudiTableBuilder
+from pyarrow import fs
+
+from crypto_lake.errors import NoLakeError, QueryError
+
+_META = "_hoodie_"
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a listing says of a table."""
+
+    table: str
+    rows: int
+    symbols: int
+    first_date: str | None
+    last_date: str | None
+    bytes: int
+    last_commit: str | None
+
+
+class Lake:
+    """All tables under one root, a folder or a URI.
+
+    Raises:
+        NoLakeError: there is none.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._system, self._path = fs.FileSystem.from_uri(
+            root if "://" in root else f"file://{root}"
+        )
+        self.names = self._find()
+        if not self.names:
+            raise NoLakeError(root)
+
+    def read(
+        self,
+        name: str,
+        symbols: Iterable[str] = (),
+        dates: Iterable[str] = (),
+        columns: Iterable[str] = (),
+    ) -> pa.Table:
+        """Return a table's rows as of its last commit; only the named partitions are opened.
+
+        Raises:
+            QueryError: there is no such table.
+        """
+        table = self._table(name)
+        filters: list[tuple[str, str, Any]] = []
+        for field, wanted in (("symbol", sorted(symbols)), ("date", sorted(dates))):
+            if len(wanted) == 1:
+                filters.append((field, "=", wanted[0]))
+            elif wanted:
+                filters += [(field, ">=", wanted[0]), (field, "<=", wanted[-1])]
+        options = HudiReadOptions(filters=filters or None, projection=list(columns) or None)
+        batches = table.read(options)
+        if not batches:
+            return self.schema(name).empty_table()
+        rows = pa.Table.from_batches(batches)
+        return rows.select([item for item in rows.column_names if not item.startswith(_META)])
+
+    def schema(self, name: str) -> pa.Schema:
+        """Return a table's columns without Hudi's own."""
+        schema = pa.schema(self._table(name).get_schema())
+        return pa.schema([item for item in schema if not item.name.startswith(_META)])
+
+    def info(self, name: str) -> TableInfo:
+        """Count and measure one table."""
+        key = self.read(name, columns=("symbol", "date"))
+        dates = sorted(set(key["date"].to_pylist()))
+        files = self._system.get_file_info(fs.FileSelector(f"{self._path}/{name}", recursive=True))
+        latest = self._table(name).get_timeline().get_latest_commit_timestamp()
+        return TableInfo(
+            table=name,
+            rows=key.num_rows,
+            symbols=len(set(key["symbol"].to_pylist())),
+            first_date=dates[0] if dates else None,
+            last_date=dates[-1] if dates else None,
+            bytes=sum(item.size or 0 for item in files),
+            last_commit=latest,
+        )
+
+    def _table(self, name: str) -> HudiTable:
+        if name not in self.names:
+            raise QueryError(f"{name}: no such table; there are {', '.join(self.names)}")
+        return HudiTableBuilder.from_base_uri(f"{self.root}/{name}").build()
+
+    def _find(self) -> list[str]:
+        entries = self._system.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
+        marks = self._system.get_file_info(
+            [f"{item.path}/.hoodie/hoodie.properties" for item in entries]
+        )
+        found = zip(entries, marks, strict=True)
+        return sorted(item.base_name for item, mark in found if mark.type == fs.FileType.File)
+
+
+def days(start: date | None, end: date | None) -> list[str]:
+    """Return the days from start to end, both included, as partition names; none for no bound.
+
+    Raises:
+        QueryError: only one of them is given, or the end lies before the start.
+    """
+    if start is None and end is None:
+        return []
+    if start is None or end is None or end < start:
+        raise QueryError(f"start {start} and end {end}: give both, the start first")
+    count = (end - start).days + 1
+    return [(start + timedelta(days=number)).isoformat() for number in range(count)]
+
+
+def commit_time(instant: str | None) -> str:
+    """Return a Hudi instant (UTC, to the millisecond) as people write times."""
+    if instant is None:
+        return "-"
+    moment = datetime.strptime(instant, "%Y%m%d%H%M%S%f").replace(tzinfo=UTC)
+    return moment.isoformat(sep=" ", timespec="seconds")

@@ -1,0 +1,142 @@
+"""Recompute and compare: what the lake says of itself, checked from its own lower layers.
+
+Each check is one query that returns the rows that are wrong; none is what one wants.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from crypto_lake import query
+from crypto_lake.tables import Lake
+
+_IDENTITY = "exchange, market, symbol"
+_SECONDS = {"1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
+_KEYS = {
+    "silver_trades": f"{_IDENTITY}, channel, trade_id",
+    "silver_klines": f"{_IDENTITY}, interval, open_time",
+    "silver_quotes": f"{_IDENTITY}, channel, update_id",
+    "silver_book": f"{_IDENTITY}, channel, second",
+    "gold_ohlcv": f"{_IDENTITY}, interval, window_start",
+    "gold_book_metrics": f"{_IDENTITY}, channel, window_start",
+}
+# A fill counts once: as a trade, else through the aggregate trade that spans it; futures fills only
+# when executed in the book. The same rule as crypto_pipeline's, on purpose written independently.
+_FILLS = """
+select exchange, market, symbol, trade_time, trade_sequence, price, quantity, quote_quantity, side,
+       case when channel = 'trade' then 1
+            else last_trade_id::bigint - first_trade_id::bigint + 1 end as fill_count
+from silver_trades t
+where (channel = 'trade' and coalesce(execution_type, 'MARKET') = 'MARKET' and quantity > 0)
+   or (channel = 'aggTrade' and not exists (
+        from silver_trades s
+        where s.channel = 'trade' and s.exchange = t.exchange and s.market = t.market
+          and s.symbol = t.symbol and s.trade_id = t.last_trade_id))
+"""
+_COMPARED = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "quote_volume",
+    "trade_count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A claim, the tables it needs, and the query for what contradicts it."""
+
+    name: str
+    tables: tuple[str, ...]
+    sql: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A check's outcome; `examples` are a few of the wrong rows."""
+
+    check: Check
+    wrong: int
+    examples: pa.Table
+
+
+def checks() -> list[Check]:
+    """Return every check."""
+    return [
+        *(
+            Check(
+                f"{table}: no key twice",
+                (table,),
+                f"select {key}, count(*) as times from {table} group by all having times > 1",  # noqa: S608 - constants above
+            )
+            for table, key in _KEYS.items()
+        ),
+        *(_candles(interval, seconds) for interval, seconds in _SECONDS.items()),
+        _venue_candles(),
+        _contiguous("trade", "market = 'spot' and channel = 'trade'"),
+        _contiguous("aggTrade", "channel = 'aggTrade'"),
+        Check(
+            "silver_book: no book is crossed",
+            ("silver_book",),
+            f"select {_IDENTITY}, second from silver_book where bids[1].price >= asks[1].price",  # noqa: S608 - constants above
+        ),
+    ]
+
+
+def verify(lake: Lake, check: Check) -> Verdict | None:
+    """Run one check; None if a table it needs does not exist yet."""
+    if not set(check.tables) <= set(lake.names):
+        return None
+    wrong = query.run(lake, check.sql)
+    return Verdict(check, wrong.num_rows, wrong.slice(0, 5))
+
+
+def _candles(interval: str, seconds: int) -> Check:
+    differs = " or ".join(f"g.{name} is distinct from r.{name}" for name in _COMPARED)
+    sql = f"""
+    with fills as ({_FILLS}), recomputed as (
+      select {_IDENTITY}, time_bucket(interval '{seconds} seconds', trade_time) as window_start,
+             arg_min(price, (trade_time, trade_sequence)) as open, max(price) as high,
+             min(price) as low, arg_max(price, (trade_time, trade_sequence)) as close,
+             sum(quantity) as volume, sum(quote_quantity) as quote_volume,
+             sum(fill_count) as trade_count,
+             sum(if(side = 'buy', quantity, 0)) as taker_buy_volume,
+             sum(if(side = 'buy', quote_quantity, 0)) as taker_buy_quote_volume
+      from fills group by all)
+    select coalesce(g.exchange, r.exchange) as exchange, coalesce(g.market, r.market) as market,
+           coalesce(g.symbol, r.symbol) as symbol,
+           coalesce(g.window_start, r.window_start) as window_start,
+           g.volume as stored_volume, r.volume as recomputed_volume
+    from (from gold_ohlcv where interval = '{interval}') g
+    full join recomputed r using ({_IDENTITY}, window_start)
+    where {differs}
+    """  # noqa: S608 - constants above
+    return Check(f"gold_ohlcv {interval}: equals its fills", ("gold_ohlcv", "silver_trades"), sql)
+
+
+def _venue_candles() -> Check:
+    """Minutes whose fills reach from the venue's first id to its last equal the venue's candle."""
+    differs = " or ".join(f"g.{name} is distinct from k.{name}" for name in _COMPARED)
+    sql = f"""
+    select g.exchange, g.market, g.symbol, g.window_start, g.volume, k.volume as venue_volume
+    from gold_ohlcv g join silver_klines k
+      on g.exchange = k.exchange and g.market = k.market and g.symbol = k.symbol
+     and g.interval = k.interval and g.window_start = k.open_time
+    where g.interval = '1m' and k.is_closed and g.first_trade_id = k.first_trade_id
+      and g.last_trade_id = k.last_trade_id and ({differs})
+    """  # noqa: S608 - constants above
+    tables = ("gold_ohlcv", "silver_klines")
+    return Check("gold_ohlcv 1m: equals the venue's candles", tables, sql)
+
+
+def _contiguous(channel: str, where: str) -> Check:
+    sql = f"""
+    select {_IDENTITY}, date, min(trade_sequence) as first_id, max(trade_sequence) as last_id,
+           max(trade_sequence) - min(trade_sequence) + 1 - count(*) as missing
+    from silver_trades where {where} group by {_IDENTITY}, date having missing <> 0
+    """  # noqa: S608 - constants above
+    return Check(f"silver_trades {channel}: no id missing within a day", ("silver_trades",), sql)
