@@ -40,7 +40,8 @@ def parse(records: DataFrame, feed: Feed, instruments: Iterable[Instrument]) -> 
         F.col("offset").alias("kafka_offset"),
         F.col("timestamp").alias("kafka_timestamp"),
         json.alias("value"),
-        F.from_json(head, f"schema_version int, {schema}").alias("r"),
+        # A generator, so that the optimizer cannot copy the parser into every use of a field.
+        F.explode(F.array(F.from_json(head, f"schema_version int, {schema}"))).alias("r"),
     )
     typed = parsed.select(
         "kafka_topic",
