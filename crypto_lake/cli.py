@@ -93,6 +93,21 @@ def schema(
     emit(pa.Table.from_pylist(listing), form, output)
 
 
+@app.command()
+def offsets(
+    context: typer.Context, form: FormatOption = Format.TABLE, output: OutputOption = None
+) -> None:
+    """Show up to which Kafka offset each bronze table holds its topics."""
+    lake = Lake(context.obj)
+    rows = [
+        {"table": name, "topic": topic, "partition": partition, "offset": offset}
+        for name in lake.names
+        if name.startswith("bronze_")
+        for topic, partition, offset in lake.offsets(name)
+    ]
+    emit(pa.Table.from_pylist(rows), form, output)
+
+
 @app.command(name="verify")
 def verify_lake(context: typer.Context) -> None:
     """Recompute candles, keys, ids and books from the lower layers and compare. Exit 1 if one differs."""

@@ -1,5 +1,6 @@
 """The lake's tables as they lie on disk: found by their `.hoodie` folder, read through hudi-rs."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +13,7 @@ from pyarrow import fs
 from crypto_lake.errors import NoLakeError, QueryError
 
 _META = "_hoodie_"
+_CHECKPOINT = "lake.checkpoint"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,24 @@ class Lake:
             bytes=sum(item.size or 0 for item in files),
             last_commit=latest,
         )
+
+    def offsets(self, name: str) -> list[tuple[str, int, int]]:
+        """Return (topic, partition, offset) up to where a bronze table holds Kafka; else nothing.
+
+        The offsets stand in the extra metadata of the table's own commits.
+        """
+        timeline = self._table(name).get_timeline()
+        for instant in reversed(timeline.get_completed_commits()):
+            metadata = json.loads(timeline.get_instant_metadata_in_json(instant))
+            text = (metadata.get("extraMetadata") or {}).get(_CHECKPOINT)
+            if text is not None:
+                end = json.loads(text).get("end", {})
+                return [
+                    (topic, int(partition), offset)
+                    for topic, partitions in sorted(end.items())
+                    for partition, offset in sorted(partitions.items())
+                ]
+        return []
 
     def _table(self, name: str) -> HudiTable:
         if name not in self.names:

@@ -1,0 +1,94 @@
+"""`--once`: from the first recorded frame to the last row of gold, without waiting for a clock."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from shared.settings import Settings
+from stack.errors import StackError
+
+_POLL_S = 0.3
+_STALLED_S = 120
+_METRIC = re.compile(r"^crypto_(\w+?)(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)$", re.MULTILINE)
+_BIN = Path(sys.executable).parent
+
+
+def metrics(text: str) -> dict[str, float]:
+    """Return the collector's metrics, summed over connections, and how many connections there are."""
+    sums: dict[str, float] = {"connections": 0}
+    for name, value in _METRIC.findall(text):
+        sums[name] = sums.get(name, 0) + float(value)
+        sums["connections"] += name == "connected"
+    return sums
+
+
+def wait_until_played(settings: Settings, progress: Callable[[str], None]) -> int:
+    """Wait until the mock has sent every frame and Kafka has acknowledged each; returns how many.
+
+    Raises:
+        StackError: nothing moves any more.
+    """
+    mock = f"http://{settings.mock.host}:{settings.mock.port + 9}/status"
+    collector = f"http://{settings.streaming.host}:{settings.streaming.http_port}/metrics"
+    last, moved = -1.0, time.monotonic()
+    while True:
+        status = httpx.get(mock, timeout=10).json()
+        seen = metrics(httpx.get(collector, timeout=10).text)
+        sent, total = status["frames_sent"], status["frames_total"]
+        progress(f"{sent:,} of {total:,} frames sent, {seen['produced']:,.0f} records in Kafka")
+        # Each connection has received one acknowledgement beside its frames.
+        has_all = seen["received"] >= total + seen["connections"]
+        if status["finished"] and has_all and seen["buffered"] == 0:
+            return int(total)
+        if sent + seen["produced"] != last:
+            last, moved = sent + seen["produced"], time.monotonic()
+        elif time.monotonic() - moved > _STALLED_S:
+            raise StackError(f"nothing moved for {_STALLED_S} s: {status}, {seen}")
+        time.sleep(_POLL_S)
+
+
+def row_counts(data_dir: str, environment: dict[str, str]) -> dict[str, int]:
+    """Return the rows of every table, as `crypto-lake` counts them; none while there is no lake."""
+    command = [str(_BIN / "crypto-lake"), "--data-dir", data_dir, "tables", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)  # noqa: S603 - our own program
+    if done.returncode:
+        return {}
+    return {row["table"]: row["rows"] for row in json.loads(done.stdout)}
+
+
+def fill_lake(
+    data_dir: str, environment: dict[str, str], log: Path, progress: Callable[[str], None]
+) -> dict[str, int]:
+    """Run ticks until one brings nothing new; returns the rows per table.
+
+    Raises:
+        StackError: a tick failed, or there is nothing in the lake.
+    """
+    counts: dict[str, int] = {}
+    for number in range(1, 100):
+        progress(f"tick {number}, {sum(counts.values()):,} rows so far")
+        _tick(environment, log)
+        after = row_counts(data_dir, environment)
+        if after == counts:
+            break
+        counts = after
+    if not counts:
+        raise StackError(f"the lake is empty after a tick; see {log}")
+    return counts
+
+
+def _tick(environment: dict[str, str], log: Path) -> None:
+    command = [str(_BIN / "dagster"), "job", "execute"]
+    command += ["-m", "crypto_pipeline.definitions", "-j", "lake_tick"]
+    with log.open("ab") as output:
+        done = subprocess.run(  # noqa: S603 - our own program
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    if done.returncode:
+        raise StackError(f"the tick failed with exit code {done.returncode}; see {log}")

@@ -1,0 +1,139 @@
+"""supervisord: its configuration, and starting and stopping services through its socket."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ServerProxy
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from stack.deployment import Deployment
+from stack.errors import ServiceError, StackError
+from stack.services import Service
+
+_REPO = Path(__file__).parent.parent
+_POLL_S = 0.3
+_STOP_TIMEOUT_S = 120
+
+
+def configuration(
+    deployment: Deployment, services: list[Service], environment: dict[str, str]
+) -> str:
+    """Return supervisord's configuration: socket only, restarts with back-off, rotating logs.
+
+    supervisord waits one second longer before each further restart; a service that keeps failing
+    is tried for about an hour before it is given up.
+    """
+    run, logs = deployment.run_dir, deployment.log_dir
+    variables = ",".join(f'{name}="{_escaped(value)}"' for name, value in environment.items())
+    head = f"""\
+[supervisord]
+nodaemon=false
+pidfile={run}/supervisord.pid
+logfile={logs}/supervisord.log
+childlogdir={logs}
+directory={_REPO}
+environment={variables}
+
+[unix_http_server]
+file={run}/supervisor.sock
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+    return head + "".join(
+        f"""
+[program:{service.name}]
+command={_escaped(subprocess.list2cmdline(service.command))}
+autostart=false
+autorestart=true
+startsecs=3
+startretries=80
+stopwaitsecs={service.stop_within_s}
+stopasgroup={"false" if service.name == "streaming" else "true"}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={logs}/{service.name}.log
+stdout_logfile_maxbytes=20MB
+stdout_logfile_backups=3
+"""
+        for service in services
+    )
+
+
+class Supervisor:
+    """A running supervisord, reached over its socket.
+
+    Raises:
+        StackError: none is running for this deployment.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        socket = deployment.run_dir / "supervisor.sock"
+        transport = SupervisorTransport(None, None, serverurl=f"unix://{socket}")
+        # The address is not used: the transport speaks over the socket.
+        server: Any = ServerProxy("http://localhost", transport=transport)
+        self._remote = server.supervisor
+        self._logs = deployment.log_dir
+        try:
+            self.pid = int(self._remote.getPID())
+        except OSError as error:
+            raise StackError(f"{deployment.data_dir}: the stack is not running") from error
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """Return each service's state, pid and start time by name."""
+        return {item["name"]: item for item in self._remote.getAllProcessInfo()}
+
+    def start(self, service: Service, waiting: Callable[[str], None]) -> None:
+        """Start a service and wait until it is healthy; `waiting` hears why it is not yet.
+
+        Raises:
+            ServiceError: it is not in time.
+        """
+        if self.processes()[service.name]["statename"] not in {"RUNNING", "STARTING"}:
+            self._remote.startProcess(service.name, False)
+        deadline = time.monotonic() + service.start_within_s
+        while (reason := self._unhealthy(service)) is not None:
+            waiting(f"{service.name}, {reason}")
+            if time.monotonic() > deadline:
+                raise ServiceError(service.name, reason, self._logs / f"{service.name}.log")
+            time.sleep(_POLL_S)
+
+    def stop(self, name: str) -> None:
+        """Stop one service and wait for its end."""
+        try:
+            self._remote.stopProcess(name)
+        except Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise
+
+    def shut_down(self) -> None:
+        """End supervisord itself, and wait until it is gone."""
+        self._remote.shutdown()
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while Path(f"/proc/{self.pid}").exists():
+            if time.monotonic() > deadline:
+                raise StackError(f"supervisord {self.pid} does not end; look into {self._logs}")
+            time.sleep(_POLL_S)
+
+    def _unhealthy(self, service: Service) -> str | None:
+        state = self.processes()[service.name]["statename"]
+        return service.check() if state in {"RUNNING", "STARTING"} else state
+
+
+def launch(deployment: Deployment, services: list[Service], environment: dict[str, str]) -> None:
+    """Write the configuration and start supervisord, all services stopped."""
+    deployment.log_dir.mkdir(parents=True, exist_ok=True)
+    config = deployment.run_dir / "supervisord.conf"
+    config.write_text(configuration(deployment, services, environment))
+    supervisord = str(Path(sys.executable).parent / "supervisord")
+    subprocess.run([supervisord, "-c", str(config)], check=True)  # noqa: S603 - our own program
+
+
+def _escaped(text: str) -> str:
+    """Percent signs are supervisord's own expansion mark."""
+    return text.replace("%", "%%")
