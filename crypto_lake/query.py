@@ -26,7 +26,10 @@ def run(lake: Lake, sql: str) -> pa.Table:
             if LISTING in named:
                 connection.register(LISTING, pa.table({"table_name": lake.names}))
             connection.execute("set lock_configuration = true")
-            return connection.execute(sql).to_arrow_table()
+            answer = connection.sql(sql)
+            if answer is None:
+                raise QueryError("that is no query: it returns no rows")
+            return answer.to_arrow_table()
         except duckdb.Error as error:
             known = ", ".join(lake.names)
             raise QueryError(f"{error}\nTables: {known}") from error

@@ -111,8 +111,9 @@ def _candles(interval: str, seconds: int) -> Check:
            coalesce(g.symbol, r.symbol) as symbol,
            coalesce(g.window_start, r.window_start) as window_start,
            g.volume as stored_volume, r.volume as recomputed_volume
-    from (from gold_ohlcv where interval = '{interval}') g
-    full join recomputed r using ({_IDENTITY}, window_start)
+    from (select * from gold_ohlcv where "interval" = '{interval}') g
+    full join recomputed r on g.exchange = r.exchange and g.market = r.market
+      and g.symbol = r.symbol and g.window_start = r.window_start
     where {differs}
     """  # noqa: S608 - constants above
     return Check(f"gold_ohlcv {interval}: equals its fills", ("gold_ohlcv", "silver_trades"), sql)

@@ -220,7 +220,7 @@ def main() -> None:
     try:
         app()
     except (LakehouseError, subprocess.CalledProcessError, httpx.HTTPError) as error:
-        Console(stderr=True).print(f"[red]{error}[/red]")
+        Console(stderr=True).print(str(error), style="red", markup=False)
         sys.exit(1)
 
 

@@ -15,6 +15,7 @@ from stack.errors import StackError
 
 _POLL_S = 0.3
 _STALLED_S = 120
+_SHOWN_LOG = 3000
 _METRIC = re.compile(r"^crypto_(\w+?)(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)$", re.MULTILINE)
 _BIN = Path(sys.executable).parent
 
@@ -91,4 +92,5 @@ def _tick(environment: dict[str, str], log: Path) -> None:
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
         )
     if done.returncode:
-        raise StackError(f"the tick failed with exit code {done.returncode}; see {log}")
+        end = log.read_text(errors="replace")[-_SHOWN_LOG:]
+        raise StackError(f"the tick failed with exit code {done.returncode}; {log} ends:\n{end}")

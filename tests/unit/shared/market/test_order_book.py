@@ -1,0 +1,49 @@
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.market.order_book import BookSide, OrderBook
+
+
+def level(price: str, quantity: str) -> tuple[Decimal, Decimal]:
+    return Decimal(price), Decimal(quantity)
+
+
+def test_a_delta_sets_changes_and_removes_levels():
+    book = OrderBook()
+    book.replace([level("10", "1"), level("9", "2")], [level("11", "3"), level("12", "0")])
+    book.apply([level("10", "5"), level("9", "0"), level("8", "1")], [level("10.5", "1")])
+    assert book.best_bids(5) == [level("10", "5"), level("8", "1")]
+    assert book.best_asks(1) == [level("10.5", "1")]
+    assert len(book.bids) == 2
+
+
+def test_removing_a_level_that_is_not_held_changes_nothing():
+    book = OrderBook()
+    book.apply([level("1", "0")], [])
+    assert book.best_bids(1) == []
+    assert book.bids.highest_price is None
+    assert book.asks.lowest_price is None
+
+
+def test_a_book_is_crossed_only_with_both_sides_overlapping():
+    book = OrderBook()
+    book.apply([level("10", "1")], [])
+    assert not book.is_crossed
+    book.apply([], [level("11", "1")])
+    assert not book.is_crossed
+    book.apply([], [level("10", "1")])
+    assert book.is_crossed
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 3))))
+def test_a_side_equals_a_plain_dict_sorted(changes):
+    side, expected = BookSide(), {}
+    for price, quantity in changes:
+        side.apply([(Decimal(price), Decimal(quantity))])
+        expected.pop(Decimal(price), None)
+        if quantity:
+            expected[Decimal(price)] = Decimal(quantity)
+    assert side.lowest(99) == sorted(expected.items())
+    assert side.highest(3) == sorted(expected.items(), reverse=True)[:3]
