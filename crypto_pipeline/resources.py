@@ -5,7 +5,8 @@ from functools import cached_property
 from dagster import ConfigurableResource
 from pyspark.sql import SparkSession
 
-from crypto_pipeline.utils.kafka_utils import Watermarks, watermarks
+from crypto_pipeline.utils.broker import watermarks
+from crypto_pipeline.utils.kafka_utils import Watermarks
 from crypto_pipeline.utils.spark_utils import connect
 from shared.market.instruments import Exchange, Instrument
 from shared.market.topics import Feed, topic_name

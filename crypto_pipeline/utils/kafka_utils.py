@@ -1,4 +1,4 @@
-"""Which Kafka offsets a commit covers: pure arithmetic, and one look at the broker.
+"""Which Kafka offsets a commit covers: pure arithmetic.
 
 Offsets are `{topic: {partition: offset}}`; an end is exclusive, as Kafka and Spark count.
 """
@@ -6,12 +6,8 @@ Offsets are `{topic: {partition: offset}}`; an end is exclusive, as Kafka and Sp
 from dataclasses import dataclass
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
-from crypto_pipeline.errors import KafkaUnreachableError
 
 Offsets = dict[str, dict[int, int]]
-_TIMEOUT_S = 10
 
 
 class LostRange(msgspec.Struct, frozen=True):
@@ -99,27 +95,3 @@ def spark_offsets(offsets: Offsets, topics: list[str]) -> str:
         for topic in topics
     }
     return msgspec.json.encode(wanted).decode()
-
-
-def watermarks(bootstrap: str, topics: list[str]) -> Watermarks:
-    """Ask the broker for the offsets it holds of those topics that exist.
-
-    Raises:
-        KafkaUnreachableError: it did not answer.
-    """
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "lake", "log_level": 0})
-    try:
-        known = consumer.list_topics(timeout=_TIMEOUT_S).topics
-        earliest: Offsets = {}
-        end: Offsets = {}
-        for topic in sorted(set(topics) & set(known)):
-            earliest[topic], end[topic] = {}, {}
-            for partition in known[topic].partitions:
-                place = TopicPartition(topic, partition)
-                low, high = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
-                earliest[topic][partition], end[topic][partition] = low, high
-    except KafkaException as error:
-        raise KafkaUnreachableError(f"{bootstrap}: {error}") from error
-    finally:
-        consumer.close()
-    return Watermarks(earliest, end)

@@ -1,0 +1,68 @@
+"""The asset graph as a reviewed artefact."""
+
+import subprocess
+import sys
+
+import pytest
+from dagster import AssetKey
+
+from crypto_pipeline.definitions import defs
+
+GRAPH = {
+    "bronze_trades": set(),
+    "bronze_depth": set(),
+    "bronze_klines": set(),
+    "bronze_quotes": set(),
+    "bronze_raw_events": set(),
+    "bronze_stream_status": set(),
+    "quality_dead_letters": {
+        "bronze_trades", "bronze_depth", "bronze_klines", "bronze_quotes", "bronze_raw_events",
+        "bronze_stream_status",
+    },
+    "silver_trades": {"bronze_trades"},
+    "silver_klines": {"bronze_klines"},
+    "silver_quotes": {"bronze_quotes"},
+    "silver_book": {"bronze_depth"},
+    "gold_ohlcv": {"silver_trades"},
+    "gold_book_metrics": {"silver_book"},
+}  # fmt: skip
+
+
+def test_the_graph_is_the_one_that_was_reviewed():
+    graph = defs.resolve_asset_graph()
+    found = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert found == GRAPH
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_every_asset_is_described_owned_grouped_and_shows_its_columns(name):
+    node = defs.resolve_asset_graph().get(AssetKey(name))
+    assert node.description
+    assert node.owners == ["team:lake"]
+    assert node.group_name in {"bronze", "silver", "gold", "quality"}
+    assert node.metadata["dagster/column_schema"].columns
+
+
+def test_every_table_that_upserts_is_checked_for_keys_and_every_bronze_for_balance():
+    checks = {
+        (key.asset_key.to_user_string(), key.name)
+        for key in defs.resolve_asset_graph().asset_check_keys
+    }
+    assert {("silver_trades", "keys_once"), ("gold_ohlcv", "venue_candles")} <= checks
+    assert ("bronze_depth", "kafka_balance") in checks
+    assert len(checks) == 17
+
+
+def test_definitions_load_without_a_setting_a_network_or_a_jvm(tmp_path):
+    program = "import crypto_pipeline.definitions, sys; sys.exit('py4j' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        env={"PATH": ""},
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,316 @@
+import json
+from decimal import Decimal
+
+import pytest
+
+from shared.market.events import (
+    AggregateTrade,
+    BestQuote,
+    BookDelta,
+    BookSnapshot,
+    DeadLetter,
+    Kline,
+    Side,
+    StreamState,
+    StreamStatus,
+    Trade,
+)
+from shared.market.instruments import Exchange, Instrument, Market, Subscription
+from streaming.exchanges.binance import BinanceProtocol, stream_name
+from streaming.exchanges.protocol import FetchSnapshot, Reconnect, SendText
+
+TRADE = {
+    "e": "trade",
+    "E": 1700000000001,
+    "s": "BTCUSDT",
+    "t": 7,
+    "p": "10.5",
+    "q": "2",
+    "T": 1700000000000,
+    "m": True,
+}
+AGGREGATE = {
+    "e": "aggTrade",
+    "E": 2,
+    "a": 5,
+    "p": "1",
+    "q": "2",
+    "f": 1,
+    "l": 3,
+    "T": 1,
+    "m": False,
+}
+QUOTE = {"u": 9, "s": "BTCUSDT", "b": "1", "B": "2", "a": "3", "A": "4"}
+CANDLE = {
+    "t": 60000, "T": 119999, "s": "BTCUSDT", "i": "1m", "f": -1, "L": -1, "o": "1", "c": "1", "h": "1", "l": "1",
+    "v": "0", "n": 0, "x": True, "q": "0", "V": "0", "Q": "0", "B": "0",
+}  # fmt: skip
+SNAPSHOT = b'{"lastUpdateId":10,"bids":[["9","1"]],"asks":[["11","1"]]}'
+
+
+def subscription(
+    channel: str, market: Market = Market.SPOT, symbol: str = "BTCUSDT"
+) -> Subscription:
+    return Subscription(Instrument(Exchange.BINANCE, market, symbol, symbol), channel)
+
+
+def opened(*channels: str, market: Market = Market.SPOT) -> BinanceProtocol:
+    protocol = BinanceProtocol(market, "c", [subscription(item, market) for item in channels])
+    protocol.open(0)
+    protocol.commands()
+    return protocol
+
+
+def frame(channel: str, data: dict[str, object]) -> bytes:
+    return json.dumps(
+        {"stream": f"btcusdt@{channel}", "data": data}, separators=(",", ":")
+    ).encode()
+
+
+def delta(first: int, last: int, event_ms: int = 0, **more: object) -> bytes:
+    data = {
+        "e": "depthUpdate",
+        "E": event_ms,
+        "s": "BTCUSDT",
+        "U": first,
+        "u": last,
+        "b": [],
+        "a": [],
+    }
+    return frame("depth@100ms", data | more)
+
+
+def only(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def states(events):
+    return [event.state for event in only(events, StreamStatus)]
+
+
+def test_opening_asks_for_every_stream_in_one_message():
+    protocol = BinanceProtocol(Market.SPOT, "c", [subscription("trade"), subscription("aggTrade")])
+    assert protocol.open(0) == []
+    assert protocol.has_commands
+    (command,) = protocol.commands()
+    assert isinstance(command, SendText)
+    assert json.loads(command.text) == {
+        "method": "SUBSCRIBE",
+        "params": ["btcusdt@trade", "btcusdt@aggTrade"],
+        "id": 1,
+    }
+    assert not protocol.has_commands
+    acknowledged = protocol.receive(b'{"result":null,"id":1}', 0)
+    assert states(acknowledged) == [StreamState.SUBSCRIBED] * 2
+    assert protocol.silent() == [subscription("trade"), subscription("aggTrade")]
+
+
+def test_a_trade_keeps_its_decimals_its_times_and_the_takers_side():
+    trade, first = opened("trade").receive(frame("trade", TRADE).decode(), 5)
+    assert isinstance(trade, Trade)
+    assert (trade.price, trade.quantity, trade.side) == (Decimal("10.5"), Decimal(2), Side.SELL)
+    assert trade.trade_time == 1_700_000_000_000_000
+    assert trade.trade_id == "7"
+    assert trade.origin.symbol == "BTCUSDT"
+    assert states([first]) == [StreamState.FIRST_DATA]
+
+
+def test_microsecond_times_are_told_by_their_size():
+    (trade, _) = opened("trade").receive(frame("trade", TRADE | {"T": 1_700_000_000_000_123}), 5)
+    assert trade.trade_time == 1_700_000_000_000_123
+
+
+def test_an_aggregate_trade_names_the_fills_it_spans():
+    (trade, _) = opened("aggTrade").receive(frame("aggTrade", AGGREGATE), 5)
+    assert isinstance(trade, AggregateTrade)
+    assert (trade.first_trade_id, trade.last_trade_id, trade.side) == ("1", "3", Side.BUY)
+
+
+def test_a_spot_quote_has_no_event_time_and_a_futures_one_has():
+    (quote, _) = opened("bookTicker").receive(frame("bookTicker", QUOTE), 5)
+    assert isinstance(quote, BestQuote)
+    assert quote.event_time is None
+    protocol = opened("bookTicker", market=Market.UM)
+    (quote, _) = protocol.receive(frame("bookTicker", QUOTE | {"E": 3, "T": 2}), 5)
+    assert (quote.event_time, quote.transaction_time) == (3000, 2000)
+    assert len(protocol.receive(frame("bookTicker", QUOTE), 6)) == 1
+
+
+def test_a_candle_without_trades_has_no_trade_ids():
+    (kline, _) = opened("kline_1m").receive(
+        frame("kline_1m", {"e": "kline", "E": 1, "k": CANDLE}), 5
+    )
+    assert isinstance(kline, Kline)
+    assert (kline.first_trade_id, kline.is_closed, kline.open_time) == (None, True, 60_000_000)
+    (kline, *_) = opened("kline_1m").receive(
+        frame("kline_1m", {"e": "kline", "E": 1, "k": CANDLE | {"f": 4, "L": 5}}), 5
+    )
+    assert (kline.first_trade_id, kline.last_trade_id) == ("4", "5")
+
+
+@pytest.mark.parametrize(
+    ("channel", "data"),
+    [
+        ("trade", TRADE | {"p": "-1"}),
+        ("trade", TRADE | {"q": "0"}),
+        ("trade", TRADE | {"q": "NaN"}),
+        ("trade", TRADE | {"q": "Infinity"}),
+        ("trade", TRADE | {"p": "ten"}),
+        ("trade", {key: value for key, value in TRADE.items() if key != "p"}),
+        ("aggTrade", AGGREGATE | {"p": "0", "q": "0", "f": -1, "l": -1}),
+        ("bookTicker", QUOTE | {"B": "-2"}),
+        ("kline_1m", {"e": "kline", "E": 1, "k": CANDLE | {"v": "-1"}}),
+        ("depth@100ms", {"E": 0, "U": 1, "u": 1, "b": [["1", "-1"]], "a": []}),
+    ],
+)
+def test_what_cannot_be_true_is_a_dead_letter_with_payload_and_reason(channel, data):
+    (letter,) = opened(channel).receive(frame(channel, data), 5)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason
+    assert json.loads(letter.payload)["data"].keys() == data.keys()
+
+
+def test_a_futures_record_that_is_no_book_trade_may_have_no_size():
+    protocol = opened("trade", market=Market.UM)
+    (trade, _) = protocol.receive(frame("trade", TRADE | {"p": "0", "q": "0", "X": "NA"}), 5)
+    assert trade.execution_type == "NA"
+
+
+@pytest.mark.parametrize("data", [b"not json", b"\xff\xfe", b'{"stream":"nobody@trade","data":{}}'])
+def test_a_frame_of_nothing_subscribed_is_a_dead_letter(data):
+    (letter,) = opened("trade").receive(data, 5)
+    assert isinstance(letter, DeadLetter)
+    assert letter.origin.symbol == "-"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"code":2,"msg":"bad request"}', b'{"error":{"code":2,"msg":"bad request"},"id":1}'],
+)
+def test_a_refused_request_reconnects_in_both_shapes_of_errors(data):
+    protocol = opened("trade")
+    (letter,) = protocol.receive(data, 5)
+    assert letter.reason == "bad request"
+    assert protocol.commands() == [Reconnect("request refused: bad request")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"e":"serverShutdown","E":1}',
+        b'{"stream":"!serverShutdown","data":{"e":"serverShutdown"}}',
+    ],
+)
+def test_a_server_shutdown_reconnects_and_is_no_error(data):
+    protocol = opened("trade")
+    assert protocol.receive(data, 5) == []
+    assert protocol.commands() == [Reconnect("serverShutdown")]
+
+
+def test_a_jump_of_spot_trade_ids_is_a_gap_with_both_ids_also_over_a_reconnect():
+    protocol = opened("trade")
+    protocol.receive(frame("trade", TRADE), 5)
+    assert states(protocol.receive(frame("trade", TRADE | {"t": 8}), 5)) == []
+    assert states(protocol.close("cut", 6)) == [StreamState.BROKEN]
+    protocol.open(7)
+    events = protocol.receive(frame("trade", TRADE | {"t": 11}), 8)
+    (gap,) = [event for event in only(events, StreamStatus) if event.state is StreamState.GAP]
+    assert (gap.expected, gap.received, gap.origin.epoch) == (9, 11, 2)
+
+
+def test_a_jump_of_futures_trade_ids_is_none():
+    protocol = opened("trade", market=Market.UM)
+    protocol.receive(frame("trade", TRADE), 5)
+    assert states(protocol.receive(frame("trade", TRADE | {"t": 99}), 5)) == []
+
+
+def test_a_book_is_fetched_at_its_first_delta_and_a_snapshot_told_at_sync_and_each_minute():
+    protocol = opened("depth@100ms")
+    assert only(protocol.receive(delta(9, 11), 5), BookSnapshot) == []
+    (request,) = protocol.commands()
+    assert isinstance(request, FetchSnapshot)
+    assert request.path == "/api/v3/depth?symbol=BTCUSDT&limit=1000"
+    assert states(protocol.receive_snapshot(request, SNAPSHOT, 6)) == [StreamState.RESYNCED]
+    assert protocol.receive_snapshot(request, SNAPSHOT, 6) == []
+    told = protocol.receive(delta(12, 13, 100, b=[["9.5", "2"]]), 7)
+    (snapshot,) = only(told, BookSnapshot)
+    assert (snapshot.last_update_id, snapshot.event_time) == (13, 100_000)
+    assert snapshot.bids[0] == (Decimal("9.5"), Decimal(2))
+    assert only(protocol.receive(delta(14, 14, 59_999), 8), BookSnapshot) == []
+    assert only(protocol.receive(delta(12, 13, 60_000), 8), BookSnapshot) == []
+    assert len(only(protocol.receive(delta(15, 15, 60_000), 9), BookSnapshot)) == 1
+
+
+def test_a_depth_gap_resets_that_book_and_asks_again_later_each_time():
+    protocol = opened("depth@100ms")
+    protocol.receive(delta(9, 11), 5)
+    (first,) = protocol.commands()
+    protocol.receive_snapshot(first, SNAPSHOT, 6)
+    events = protocol.receive(delta(20, 21), 1_000)
+    (gap,) = only(events, StreamStatus)
+    assert (gap.state, gap.expected, gap.received) == (StreamState.GAP, 12, 20)
+    assert len(only(events, BookDelta)) == 1
+    (second,) = protocol.commands()
+    assert second.not_before_ns == 1_000 + 500_000_000
+    (late,) = protocol.receive_snapshot(second, SNAPSHOT, 2_000)
+    assert late.state is StreamState.GAP
+    (third,) = protocol.commands()
+    assert third.not_before_ns == 2_000 + 1_000_000_000
+
+
+def test_a_snapshot_that_fails_or_makes_no_sense_is_asked_for_again():
+    protocol = opened("depth@100ms")
+    protocol.receive(delta(9, 11), 5)
+    (request,) = protocol.commands()
+    protocol.snapshot_failed(request, 6)
+    (request,) = protocol.commands()
+    (letter,) = protocol.receive_snapshot(request, b"<html>", 7)
+    assert isinstance(letter, DeadLetter)
+    (request,) = protocol.commands()
+    protocol.receive_snapshot(request, SNAPSHOT, 8)
+    protocol.snapshot_failed(request, 9)
+    assert protocol.commands() == []
+
+
+def test_a_snapshot_for_what_is_no_longer_subscribed_is_ignored():
+    protocol = opened("trade")
+    request = FetchSnapshot(subscription("depth@100ms"), "", 0)
+    assert protocol.receive_snapshot(request, SNAPSHOT, 5) == []
+    protocol.snapshot_failed(request, 5)
+    trades = FetchSnapshot(subscription("trade"), "", 0)
+    assert protocol.receive_snapshot(trades, SNAPSHOT, 5) == []
+    assert protocol.commands() == []
+
+
+def test_a_changed_subscription_touches_only_what_differs():
+    protocol = opened("trade", "aggTrade")
+    protocol.receive(frame("trade", TRADE), 5)
+    closed = protocol.subscribe([subscription("trade"), subscription("bookTicker")], 6)
+    assert [(event.state, event.origin.channel) for event in closed] == [
+        (StreamState.CLOSED, "aggTrade")
+    ]
+    requests = [json.loads(command.text) for command in protocol.commands()]
+    assert [(item["method"], item["params"]) for item in requests] == [
+        ("SUBSCRIBE", ["btcusdt@bookTicker"]),
+        ("UNSUBSCRIBE", ["btcusdt@aggTrade"]),
+    ]
+    assert protocol.silent() == [subscription("bookTicker")]
+    assert protocol.receive(b'{"result":null,"id":3}', 7) == []
+
+
+def test_subscriptions_changed_while_closed_are_asked_for_at_the_next_opening():
+    protocol = opened("trade")
+    protocol.close("cut", 1)
+    protocol.subscribe([subscription("aggTrade")], 2)
+    assert protocol.commands() == []
+    protocol.open(3)
+    assert "btcusdt@aggTrade" in protocol.commands()[0].text
+
+
+def test_stream_names_are_the_venues():
+    assert stream_name(subscription("depth@100ms")) == "btcusdt@depth@100ms"
+
+
+def test_a_channel_that_binance_does_not_have_is_refused():
+    with pytest.raises(KeyError, match="moods"):
+        BinanceProtocol(Market.SPOT, "c", [subscription("moods")])
