@@ -15,6 +15,7 @@ from dagster import (
     AssetCheckResult,
     AssetChecksDefinition,
     AssetKey,
+    DagsterEventType,
     MetadataValue,
     asset_check,
 )
@@ -204,7 +205,7 @@ def _last_verdict(
     history = context.instance.event_log_storage.get_asset_check_execution_history(key, limit=2)
     for record in history:
         event = record.event.dagster_event if record.event else None
-        if event is None or not event.is_asset_check_evaluation:
+        if event is None or event.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION:
             continue
         said = event.asset_check_evaluation_data
         at = said.metadata.get("commit")

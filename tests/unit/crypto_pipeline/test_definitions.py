@@ -57,7 +57,9 @@ def test_every_table_that_upserts_is_checked_for_keys_and_every_bronze_for_balan
 
 
 def test_definitions_load_without_a_setting_a_network_or_a_jvm(tmp_path):
-    program = "import crypto_pipeline.definitions, sys; sys.exit('py4j' in sys.modules)"
+    program = (
+        "import crypto_pipeline.definitions, pyspark; assert pyspark.SparkContext._gateway is None"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         check=False,

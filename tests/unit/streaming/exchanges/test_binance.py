@@ -298,6 +298,13 @@ def test_a_changed_subscription_touches_only_what_differs():
     assert protocol.receive(b'{"result":null,"id":3}', 7) == []
 
 
+def test_letting_go_of_a_stream_asks_for_nothing_else():
+    protocol = opened("trade", "aggTrade")
+    protocol.subscribe([subscription("trade")], 6)
+    (command,) = protocol.commands()
+    assert json.loads(command.text)["method"] == "UNSUBSCRIBE"
+
+
 def test_subscriptions_changed_while_closed_are_asked_for_at_the_next_opening():
     protocol = opened("trade")
     protocol.close("cut", 1)

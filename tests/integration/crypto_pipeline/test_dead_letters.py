@@ -1,0 +1,127 @@
+"""Bad records among good ones: each is named, none stops the rest, and lost offsets are told."""
+
+import re
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from crypto_pipeline.assets.bronze_assets import ingest
+from crypto_pipeline.tables import TABLES
+from crypto_pipeline.utils import hudi_utils
+from shared.market.codec import Codec
+from shared.market.events import DeadLetter, Event, Origin, Side, Source, Trade
+from shared.market.instruments import Exchange, Market
+from shared.market.topics import Feed
+from tests.integration.crypto_pipeline.conftest import TRADES_TOPIC, Lake
+
+pytestmark = [pytest.mark.kafka, pytest.mark.spark]
+
+KEY = "spot:BTCUSDT"
+START_US = 1_723_161_300_000_000
+
+
+def trade(number: int) -> Trade:
+    origin = Origin(
+        Exchange.BINANCE, Market.SPOT, "BTCUSDT", "BTCUSDT", "trade", Source.REPLAY, "test", 1
+    )
+    return Trade(
+        origin=origin,
+        received_ns=number,
+        event_time=START_US + number,
+        trade_id=str(number),
+        price=Decimal("60000.12345678"),
+        quantity=Decimal("0.00000001"),
+        side=Side.BUY,
+        trade_time=START_US + number,
+    )
+
+
+def spoiled(value: bytes, number: int) -> bytes:
+    match number % 5:
+        case 0:
+            return value[: len(value) // 2]
+        case 1:
+            return re.sub(rb'"price":"[^"]*",', b"", value)
+        case 2:
+            return re.sub(rb'"price":"[^"]*"', b'"price":"1E+30"', value)
+        case 3:
+            return value.replace(b'"symbol":"BTCUSDT"', b'"symbol":"../../etc"')
+        case _:
+            return re.sub(rb'"quantity":"[^"]*"', b'"quantity":"-1"', value)
+
+
+def test_a_thousand_bad_records_among_a_hundred_thousand_good_ones(lake: Lake) -> None:
+    codec = Codec("1.0.0")
+    values = []
+    for number in range(101_000):
+        value = codec.encode(trade(number), 1)
+        values.append(
+            (TRADES_TOPIC, KEY, spoiled(value, number // 101) if number % 101 == 0 else value)
+        )
+    lake.publish_values(values)
+    meta = lake.tick("bronze_trades", "quality_dead_letters", "silver_trades")
+    assert meta["bronze_trades"]["rows"] == 100_000
+    assert meta["bronze_trades"]["refused"] == 1_000
+    assert lake.read("silver_trades").count() == 100_000
+    letters = lake.read("quality_dead_letters").collect()
+    reasons = Counter(letter.reason for letter in letters)
+    assert reasons == {
+        "not a JSON record of ours": 200,
+        "price is missing": 200,
+        "price 1E+30 does not fit decimal(17,8)": 200,
+        "unknown symbol binance|spot|../../etc": 200,
+        "quantity -1 is below 0": 200,
+    }
+    assert {letter.symbol for letter in letters} == {"BTCUSDT", "-"}
+    assert all(letter.payload for letter in letters)
+    again = lake.tick("bronze_trades", "quality_dead_letters", "silver_trades")
+    assert [item["rows"] for item in again.values()] == [0, 0, 0]
+
+
+def test_letters_of_a_commit_whose_tick_was_killed_before_them_come_with_the_next(
+    lake: Lake,
+) -> None:
+    value = Codec("1.0.0").encode(trade(1), 1)
+    lake.publish_values([(TRADES_TOPIC, KEY, value), (TRADES_TOPIC, KEY, b"{")])
+    ingest(lake.lakehouse, Feed.TRADES)  # and here the process would die
+    lake.publish_values([(TRADES_TOPIC, KEY, Codec("1.0.0").encode(trade(2), 1))])
+    lake.tick("bronze_trades", "quality_dead_letters")
+    assert lake.read("bronze_trades").count() == 2
+    (letter,) = lake.read("quality_dead_letters").collect()
+    assert (letter.payload, letter.kafka_topic) == ("{", TRADES_TOPIC)
+
+
+def test_what_the_collector_could_not_understand_is_kept_with_its_payload(lake: Lake) -> None:
+    letter: Event = DeadLetter(
+        origin=trade(1).origin,
+        received_ns=1,
+        event_time=None,
+        reason="price -1",
+        payload='{"p":"-1"}',
+    )
+    lake.publish([letter])
+    lake.tick("quality_dead_letters")
+    (row,) = lake.read("quality_dead_letters").collect()
+    assert (row.reason, row.payload, row.symbol) == ("price -1", '{"p":"-1"}', "BTCUSDT")
+
+
+def test_offsets_that_expired_unread_are_told_and_reading_goes_on(lake: Lake) -> None:
+    lake.publish([trade(number) for number in range(10)])
+    lake.tick("bronze_trades")
+    lake.publish([trade(number) for number in range(10, 20)])
+    admin = AdminClient({"bootstrap.servers": lake.bootstrap})
+    checkpoint = hudi_utils.last_checkpoint(lake.lakehouse.lake, TABLES["bronze_trades"])
+    assert checkpoint is not None
+    held = lake.lakehouse.watermarks(Feed.TRADES)
+    (partition,) = [number for number, end in held.end[TRADES_TOPIC].items() if end == 20]
+    (future,) = admin.delete_records([TopicPartition(TRADES_TOPIC, partition, 15)]).values()
+    future.result(30)
+    lake.tick("bronze_trades", "quality_dead_letters")
+    assert lake.read("bronze_trades").count() == 15
+    (lost,) = lake.read("quality_dead_letters").collect()
+    assert (lost.kafka_offset, lost.last_offset, lost.payload) == (10, 14, None)
+    assert "expired" in lost.reason
+    assert lake.tick("bronze_trades", "quality_dead_letters")["bronze_trades"]["rows"] == 0
