@@ -94,7 +94,7 @@ def different_candles(gold: DataFrame, klines: DataFrame) -> DataFrame:
 
 def _rows_found(wrong: DataFrame, text: str) -> Finding:
     examples = [str(row.asDict()) for row in wrong.limit(_SHOWN + 1).collect()]
-    count = len(examples) if len(examples) <= _SHOWN else wrong.count()
+    count = len(examples) if len(examples) <= _SHOWN else int(wrong.count())
     shown = "\n".join(f"- {example}" for example in examples[:_SHOWN])
     return Finding(count, text, {"examples": MetadataValue.md(shown or "none")})
 
@@ -133,7 +133,7 @@ def _letters_in(lakehouse: LakehouseResource, covered: BronzeCheckpoint) -> int:
                 & F.col("kafka_offset").between(start, end - 1)
                 & (F.col("kafka_offset") == F.col("last_offset"))
             )
-    return letters.where(is_in).count()
+    return int(letters.where(is_in).count())
 
 
 def _silver_balance(spec: TableSpec) -> Look:
@@ -141,8 +141,10 @@ def _silver_balance(spec: TableSpec) -> Look:
 
     def look(lakehouse: LakehouseResource, commit: hudi_utils.Commit) -> Finding:
         source = spec.sources[0]
-        keys = touched(lakehouse, source, commit, spec.name).select(*spec.key).distinct().count()
-        rows = touched(lakehouse, spec.name, commit, spec.name).count()
+        keys = int(
+            touched(lakehouse, source, commit, spec.name).select(*spec.key).distinct().count()
+        )
+        rows = int(touched(lakehouse, spec.name, commit, spec.name).count())
         text = "difference between distinct keys in bronze and rows in silver"
         return Finding(abs(keys - rows), text, {"bronze keys": keys, "silver rows": rows})
 
