@@ -206,6 +206,12 @@ class Simulator:
             for away in range(1, _BUSY_LEVELS):
                 if self._random.random() < 0.3:
                     self._set(is_bid, center + sign * away, self._lots())
+            away = _BUSY_LEVELS
+            while len(side) < _DEPTH_LEVELS:  # the drift and the takers ate into it
+                ticks = center + sign * away * self._step(away)
+                if ticks not in side:
+                    self._set(is_bid, ticks, self._lots())
+                away += 1
             far = sorted(side, reverse=is_bid)[_DEPTH_LEVELS * 2 :]
             for ticks in far:
                 self._set(is_bid, ticks, 0)

@@ -102,11 +102,10 @@ class SparkSettings(Section):
 
 
 class DagsterSettings(Section):
-    """The Dagster web UI and the pace of the lake."""
+    """The Dagster web UI, and how much one tick of the lake takes."""
 
     host: str = "127.0.0.1"
     port: Port = 3000
-    tick_cron: str = "* * * * *"
     max_rows_per_tick: Annotated[int, Field(ge=1000)] = 2_000_000
 
 

@@ -74,6 +74,8 @@ class Supervisor:
 
     def __init__(self, deployment: Deployment) -> None:
         socket = deployment.run_dir / "supervisor.sock"
+        if not socket.exists():
+            raise StackError(f"{deployment.data_dir}: the stack is not running")
         transport = SupervisorTransport(None, None, serverurl=f"unix://{socket}")
         # The address is not used: the transport speaks over the socket.
         server: Any = ServerProxy("http://localhost", transport=transport)
