@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
@@ -33,6 +33,15 @@ class LogFormat(StrEnum):
 
     JSON = "json"
     CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least severe level that is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
 
 
 class Section(BaseModel):
@@ -81,6 +90,12 @@ class StreamingSettings(Section):
     book_levels: Annotated[int, Field(ge=10, le=5000)] = 1000
     pipeline_version: str = "1.0.0"
 
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Self:
+        if self.low_water_frames >= self.high_water_frames:
+            raise ValueError("low_water_frames must be below high_water_frames")
+        return self
+
 
 class BinanceSettings(Section):
     """Binance's servers, per market; point them at `mock_exchange` to run without internet."""
@@ -119,7 +134,7 @@ class MockSettings(Section):
 class LogSettings(Section):
     """How services log."""
 
-    level: str = "INFO"
+    level: LogLevel = LogLevel.INFO
     format: LogFormat = LogFormat.JSON
 
 

@@ -7,6 +7,13 @@ import msgspec
 from shared.market.instruments import Exchange, Market, Subscription
 
 
+class RestLimits(msgspec.Struct, frozen=True):
+    """How much snapshots may use of a venue's REST budget, and which header tells what is used."""
+
+    weight_per_minute: int
+    used_weight_header: str
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """One kind of connection a venue offers, and what it carries at most."""
 
@@ -15,6 +22,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     market: Market
     ws_url: str
     rest_url: str
+    rest_limits: RestLimits
     most_streams: int
     ping_interval_s: float
 
@@ -27,13 +35,31 @@ class ConnectionPlan(msgspec.Struct, frozen=True):
     subscriptions: tuple[Subscription, ...]
 
 
-def split(endpoint: Endpoint, subscriptions: Iterable[Subscription]) -> list[ConnectionPlan]:
-    """Spread subscriptions over as many connections of an endpoint as its limit asks for."""
-    ordered = sorted(subscriptions)
-    size = endpoint.most_streams
+def spread(
+    endpoint: Endpoint,
+    subscriptions: Iterable[Subscription],
+    present: Iterable[ConnectionPlan] = (),
+) -> list[ConnectionPlan]:
+    """Spread subscriptions over as few connections of an endpoint as its limit allows.
+
+    What a present connection of this endpoint carries stays there if it is still wanted, so that a
+    change moves nobody else's stream to another socket; new ones fill the lowest-numbered gaps. A
+    connection that carries nothing any more is not in the answer.
+    """
+    wanted = set(subscriptions)
+    carried: dict[int, list[Subscription]] = {}
+    for plan in present:
+        if plan.endpoint.name == endpoint.name:
+            kept = [item for item in plan.subscriptions if item in wanted]
+            carried[int(plan.name.rpartition("-")[2])] = kept
+            wanted.difference_update(kept)
+    number = 0
+    for item in sorted(wanted):
+        while len(carried.setdefault(number, [])) >= endpoint.most_streams:
+            number += 1
+        carried[number].append(item)
     return [
-        ConnectionPlan(
-            f"{endpoint.name}-{start // size}", endpoint, tuple(ordered[start : start + size])
-        )
-        for start in range(0, len(ordered), size)
+        ConnectionPlan(f"{endpoint.name}-{number}", endpoint, tuple(sorted(items)))
+        for number, items in sorted(carried.items())
+        if items
     ]

@@ -2,8 +2,9 @@
 
 LakehouseError
 └── StreamingError
+    ├── BrokerError       Kafka does not answer; the supervisor starts us again later
     ├── DeliveryError     Kafka did not take a record; the service must stop, restart and say so
-    └── VenueError        a REST call of the venue failed; carries how long to stay away
+    └── VenueError        a REST call of the venue failed; the protocol decides when to ask again
 """
 
 from shared.errors import LakehouseError
@@ -11,6 +12,17 @@ from shared.errors import LakehouseError
 
 class StreamingError(LakehouseError):
     """Base of the collector's errors."""
+
+
+class BrokerError(StreamingError):
+    """No broker answers at the bootstrap address."""
+
+    def __init__(self, bootstrap_servers: str, reason: str) -> None:
+        super().__init__(
+            f"no Kafka broker answers at {bootstrap_servers} ({reason}). Start it, or set"
+            " CRYPTO_KAFKA__BOOTSTRAP_SERVERS."
+        )
+        self.bootstrap_servers = bootstrap_servers
 
 
 class DeliveryError(StreamingError):
@@ -23,8 +35,9 @@ class DeliveryError(StreamingError):
 
 
 class VenueError(StreamingError):
-    """A REST call failed; `retry_after_s` is how long the venue wants no more calls."""
+    """A REST call failed or was refused."""
 
-    def __init__(self, url: str, reason: str, retry_after_s: float = 0.0) -> None:
+    def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{url}: {reason}")
-        self.retry_after_s = retry_after_s
+        self.url = url
+        self.reason = reason

@@ -6,6 +6,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
+from shared.errors import ConfigurationError
+
 
 async def start_http_server(
     host: str, port: int, reasons: Callable[[], list[str]], collector: Collector
@@ -17,6 +19,9 @@ async def start_http_server(
         port: port to bind.
         reasons: why the service is not ready; none when it is.
         collector: what `/metrics` shows.
+
+    Raises:
+        ConfigurationError: the address cannot be bound.
     """
     registry = CollectorRegistry()
     registry.register(collector)
@@ -45,5 +50,13 @@ async def start_http_server(
     )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ConfigurationError(
+            "CRYPTO_STREAMING__HTTP_PORT",
+            f"{host}:{port} cannot be bound ({error.strerror})",
+            "Free the port, or choose another.",
+        ) from error
     return runner

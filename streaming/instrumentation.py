@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,9 +19,14 @@ class ConnectionStats:
     events: int = 0
     dead_letters: int = 0
     gaps: int = 0
-    reconnects: int = 0
+    opened: int = 0
     connected: bool = False
     last_message_ns: int = 0
+
+    @property
+    def reconnects(self) -> int:
+        """Sockets opened after the first."""
+        return max(0, self.opened - 1)
 
 
 @dataclass(slots=True)
@@ -52,8 +58,12 @@ def summary(connections: Iterable[ConnectionStats], producer: ProducerStats) -> 
         "reconnects": sum(stats.reconnects for stats in all_connections),
         "gaps": sum(stats.gaps for stats in all_connections),
         "dead_letters": sum(stats.dead_letters for stats in all_connections),
-        "last_message_ns": last or None,
+        "last_message": _iso(last) if last else None,
     }
+
+
+def _iso(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
 
 
 class StreamingCollector(Collector):

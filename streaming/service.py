@@ -6,11 +6,13 @@ import signal
 from pathlib import Path
 
 import structlog
+from msgspec import structs
 
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError
 from shared.market.codec import Codec
 from shared.market.instruments import Exchange
+from shared.market.topics import topic_specs
 from shared.settings import Settings
 from shared.symbol_manager import load_symbols
 from streaming.binance_websocket import plan, protocol
@@ -45,40 +47,53 @@ class StreamingService:
         """Collect until `stop` is set, then flush.
 
         Raises:
+            BrokerError: Kafka does not answer at start.
+            ConfigurationError: the symbols file, a topic or the HTTP port cannot be used at start.
             DeliveryError: a record could not be delivered.
-            ConfigurationError: the symbols file cannot be used at start.
         """
         first = self._plan()
+        await self._producer.check(spec.name for spec in topic_specs(Exchange.BINANCE))
+        streaming = self._settings.streaming
         http = await start_http_server(
-            self._settings.streaming.host,
-            self._settings.streaming.http_port,
+            streaming.host,
+            streaming.http_port,
             self.reasons,
             StreamingCollector(self._stats, lambda: self._producer.stats),
         )
         try:
-            async with asyncio.TaskGroup() as tasks:
-                watch = [
-                    tasks.create_task(self._producer.failed()),
-                    tasks.create_task(self._report()),
-                    tasks.create_task(self._follow_symbols(tasks)),
-                ]
-                await self._adopt(first, tasks)
-                gc.freeze()
-                await stop.wait()
-                for task in [*watch, *self._running.values()]:
-                    task.cancel()
+            await self._collect(first, stop)
         finally:
+            left = await self._producer.close(streaming.shutdown_budget_s)
             for fetcher in self._fetchers.values():
                 await fetcher.close()
-            left = self._producer.close(self._settings.streaming.shutdown_budget_s)
             await http.cleanup()
+            self._log.info("metrics", **summary(self._stats(), self._producer.stats))
             self._log.info("stopped", undelivered=left)
         if left:
-            raise DeliveryError("kafka", f"{left} records at shutdown")
+            raise DeliveryError("Kafka", f"{left} records at shutdown")
+
+    async def _collect(self, first: list[ConnectionPlan], stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            watch = [
+                tasks.create_task(self._producer.run()),
+                tasks.create_task(self._report()),
+                tasks.create_task(self._follow_symbols(tasks)),
+            ]
+            await self._adopt(first, tasks)
+            # Frames make no cycles, so looking for them every 700 objects finds nothing.
+            gc.freeze()
+            gc.set_threshold(100_000, 50, 100)
+            await stop.wait()
+            self._log.info("stopping")
+            for task in [*watch, *self._running.values()]:
+                task.cancel()
 
     def reasons(self) -> list[str]:
         """Return why the service is not ready."""
-        found = ["no connections"] if not self._connections else []
+        failure = self._producer.failure
+        found = [str(failure)] if failure is not None else []
+        if not self._connections:
+            found.append("no symbol is enabled")
         for name, connection in self._connections.items():
             if not connection.stats.connected:
                 found.append(f"{name}: not connected")
@@ -91,26 +106,28 @@ class StreamingService:
     def _stats(self) -> list[ConnectionStats]:
         return [connection.stats for connection in self._connections.values()]
 
-    def _plan(self) -> dict[str, ConnectionPlan]:
+    def _plan(self) -> list[ConnectionPlan]:
         symbols = load_symbols(self._settings.paths.symbols_file)
-        planned = plan(self._settings.binance, symbols.subscriptions(Exchange.BINANCE))
-        return {item.name: item for item in planned}
+        present = [connection.plan for connection in self._connections.values()]
+        return plan(self._settings.binance, symbols.subscriptions(Exchange.BINANCE), present)
 
-    async def _adopt(self, planned: dict[str, ConnectionPlan], tasks: asyncio.TaskGroup) -> None:
-        for name in set(self._connections) - set(planned):
+    async def _adopt(self, planned: list[ConnectionPlan], tasks: asyncio.TaskGroup) -> None:
+        for name in set(self._connections) - {item.name for item in planned}:
+            connection = self._connections.pop(name)
+            await connection.subscribe(structs.replace(connection.plan, subscriptions=()))
             self._running.pop(name).cancel()
-            del self._connections[name]
-        for name, item in planned.items():
-            if name in self._connections:
-                await self._connections[name].subscribe(item.subscriptions)
+        for item in planned:
+            if item.name in self._connections:
+                await self._connections[item.name].subscribe(item)
             else:
-                connection = self._connections[name] = self._connection(item)
-                self._running[name] = tasks.create_task(connection.run(), name=name)
+                connection = self._connections[item.name] = self._connection(item)
+                self._running[item.name] = tasks.create_task(connection.run(), name=item.name)
 
     def _connection(self, item: ConnectionPlan) -> Connection:
         rest_url = item.endpoint.rest_url
         if rest_url not in self._fetchers:
-            self._fetchers[rest_url] = SnapshotFetcher(rest_url, self._clock)
+            limits = item.endpoint.rest_limits
+            self._fetchers[rest_url] = SnapshotFetcher(rest_url, limits, self._clock)
         language = protocol(item, self._settings.streaming.book_levels)
         return Connection(item, language, self._producer, self._fetchers[rest_url], self._clock)
 
@@ -128,7 +145,8 @@ class StreamingService:
             except ConfigurationError as error:
                 self._log.error("symbols file not used, the last good one stays", error=str(error))
             else:
-                self._log.info("symbols file changed", connections=sorted(planned))
+                names = [item.name for item in planned]
+                self._log.info("symbols file changed", connections=names)
                 await self._adopt(planned, tasks)
 
     async def _report(self) -> None:
@@ -138,6 +156,7 @@ class StreamingService:
 
 
 def _version(path: Path) -> tuple[int, int] | None:
+    """Return what changes when the file is written or replaced."""
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -54,7 +54,7 @@ _RETENTION_DAYS = {
     Feed.DEAD_LETTERS: 30,
 }
 _COMMON = (Feed.STREAM_STATUS, Feed.DEAD_LETTERS)
-_FEED_OF_EVENT: dict[type[Event], Feed] = {
+FEED_OF_EVENT: dict[type[Event], Feed] = {
     Trade: Feed.TRADES,
     AggregateTrade: Feed.TRADES,
     BookDelta: Feed.DEPTH,
@@ -68,7 +68,7 @@ _FEED_OF_EVENT: dict[type[Event], Feed] = {
 
 def feed_of(event: Event) -> Feed:
     """Return the feed that carries an event."""
-    return _FEED_OF_EVENT[type(event)]
+    return FEED_OF_EVENT[type(event)]
 
 
 def topic_name(exchange: Exchange, feed: Feed) -> str:

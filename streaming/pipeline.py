@@ -1,0 +1,122 @@
+"""The way of one connection's frames: protocol, then the raw topic and the typed ones, counted."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from shared.market.events import DeadLetter, Event, Origin, StreamState, StreamStatus
+from streaming.exchanges.protocol import ExchangeProtocol
+from streaming.instrumentation import ConnectionStats
+
+# Kafka takes records of 1 MB by default; the envelope needs some of it. Venue frames stay far below.
+LARGEST_FRAME = 900_000
+_KEPT_OF_OVERSIZED = 100_000
+_NOTED = {DeadLetter, StreamStatus}
+
+
+class Publisher(Protocol):
+    """Where records go."""
+
+    def publish_frame(self, origin: Origin, frame: bytes, received_ns: int) -> None:
+        """Send one JSON frame as it came."""
+        ...
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Send events."""
+        ...
+
+
+class Pipeline:
+    """Turns each frame into its raw record and its events' records, in order.
+
+    A frame that is no JSON cannot stand inside a raw record: it travels in a dead letter, as text.
+    """
+
+    def __init__(
+        self, protocol: ExchangeProtocol, publisher: Publisher, stats: ConnectionStats
+    ) -> None:
+        self._protocol = protocol
+        self._publisher = publisher
+        self._stats = stats
+        self._log = structlog.get_logger().bind(connection=stats.name)
+
+    def take(self, frame: bytes, received_ns: int) -> None:
+        """Translate and publish one frame."""
+        stats = self._stats
+        stats.received += 1
+        stats.last_message_ns = received_ns
+        if len(frame) > LARGEST_FRAME:
+            self.forward([self._refused(frame, received_ns, f"{len(frame)} bytes are too many")])
+            return
+        events = self._protocol.receive(frame, received_ns)
+        origin = events[0].origin if events else self._protocol.control_origin
+        if not frame.isascii() and not _is_utf8(frame):
+            # A decoder may skip the broken bytes, a reader of the raw topic cannot.
+            if not _is_dead_letter(events):
+                events.append(self._refused(frame, received_ns, "not UTF-8"))
+        elif not _is_dead_letter(events) or _is_json(frame):
+            self._publisher.publish_frame(origin, frame, received_ns)
+        self.forward(events)
+        stats.processed += 1
+
+    def forward(self, events: list[Event]) -> None:
+        """Publish events; what a person should know of goes to the log and the counters."""
+        self._publisher.publish(events)
+        self._stats.events += len(events)
+        for event in events:
+            if type(event) in _NOTED:
+                self._note(event)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, DeadLetter):
+            self._stats.dead_letters += 1
+            self._log.warning("dead letter", reason=event.reason, payload=event.payload[:500])
+        elif isinstance(event, StreamStatus):
+            self._note_status(event)
+
+    def _note_status(self, event: StreamStatus) -> None:
+        if event.state is StreamState.GAP:
+            self._stats.gaps += 1
+        ids = {}
+        if event.expected is not None:
+            ids = {"expected": event.expected, "received": event.received}
+        self._log.info(
+            "stream",
+            state=event.state,
+            symbol=event.origin.symbol,
+            channel=event.origin.channel,
+            epoch=event.origin.epoch,
+            reason=event.reason,
+            **ids,
+        )
+
+    def _refused(self, frame: bytes, received_ns: int, reason: str) -> DeadLetter:
+        return DeadLetter(
+            origin=self._protocol.control_origin,
+            received_ns=received_ns,
+            event_time=None,
+            reason=f"frame: {reason}",
+            payload=frame[:_KEPT_OF_OVERSIZED].decode(errors="backslashreplace"),
+        )
+
+
+def _is_dead_letter(events: list[Event]) -> bool:
+    return len(events) == 1 and isinstance(events[0], DeadLetter)
+
+
+def _is_utf8(frame: bytes) -> bool:
+    try:
+        frame.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_json(frame: bytes) -> bool:
+    try:
+        msgspec.json.decode(frame)
+    except msgspec.DecodeError:
+        return False
+    return True
