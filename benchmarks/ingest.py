@@ -75,7 +75,13 @@ def main() -> Table:
     ours = sorted(floods, key=lambda run: run.rate)[RUNS // 2]
     rival = rivals[0]
     table = Table(title=f"Ingest on one core: {ours.source}, {ours.frames:,} a run")
-    for column in ("program", "frames/s", "CPU µs/frame", "core used", "sent → in Kafka p50/p99 ms"):
+    for column in (
+        "program",
+        "frames/s",
+        "CPU µs/frame",
+        "core used",
+        "sent → in Kafka p50/p99 ms",
+    ):
         table.add_column(column, justify="left" if column == "program" else "right")
     table.add_row("crypto-stream, flood", f"{ours.rate:,.0f}", f"{ours.cpu_us:.1f}", "", "")
     cuts = statistics.quantiles(paced.latencies_ms, n=100)
@@ -215,7 +221,9 @@ def _partitions(consumer: Consumer, topics: list[str]) -> list[TopicPartition]:
 def _topics(bootstrap: str, names: list[str]) -> Iterator[None]:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     config = {"message.timestamp.type": "LogAppendTime"}
-    for future in admin.create_topics([NewTopic(name, 4, 1, config=config) for name in names]).values():
+    for future in admin.create_topics(
+        [NewTopic(name, 4, 1, config=config) for name in names]
+    ).values():
         future.result(30)
     yield
     for future in admin.delete_topics(names).values():
