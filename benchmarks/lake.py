@@ -1,0 +1,163 @@
+"""The lake on real services: Kafka to bronze beside plain Parquet, and whole ticks, idle and full.
+
+The broker and Spark are started for the run. Warm figures: each job runs once before it is timed.
+Targets on 2 cores: bronze at 0.65 of plain Parquet, an idle tick within 15 s, 50,000 trades in 60 s.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from rich.console import Console
+from rich.table import Table
+
+from crypto_pipeline.tables import TABLES
+from crypto_pipeline.transforms import bronze
+from crypto_pipeline.utils import hudi_utils
+from crypto_pipeline.utils.broker import watermarks
+from crypto_pipeline.utils.kafka_utils import next_range
+from crypto_pipeline.utils.spark_utils import connect, read_kafka
+from shared.market.codec import Codec
+from shared.market.events import Origin, Side, Source, Trade
+from shared.market.instruments import Exchange, Instrument, Market
+from shared.market.topics import Feed, topic_name
+
+REPO = Path(__file__).parent.parent
+ROWS = 400_000
+TICK_TRADES = 50_000
+RUNS = 3
+KAFKA, SPARK = "127.0.0.1:19592", "sc://127.0.0.1:19502"
+TOPIC = topic_name(Exchange.BINANCE, Feed.TRADES)
+BTC = Instrument(Exchange.BINANCE, Market.SPOT, "BTCUSDT", "BTCUSDT")
+START_US = 1_723_161_300_000_000
+
+
+def publish(first: int, count: int) -> None:
+    codec = Codec("1.0.0")
+    origin = Origin(
+        Exchange.BINANCE, Market.SPOT, "BTCUSDT", "BTCUSDT", "trade", Source.REPLAY, "bench", 1
+    )
+    producer = Producer({"bootstrap.servers": KAFKA, "linger.ms": 50})
+    for number in range(first, first + count):
+        event = Trade(
+            origin=origin,
+            received_ns=(START_US + number * 1000) * 1000,
+            event_time=START_US + number * 1000,
+            trade_id=str(number),
+            price=Decimal(6_000_000 + number % 5000).scaleb(-2),
+            quantity=Decimal(1 + number % 977).scaleb(-5),
+            side=Side.BUY if number % 3 else Side.SELL,
+            trade_time=START_US + number * 1000,
+        )
+        producer.produce(TOPIC, codec.encode(event, 1), "spot:BTCUSDT")
+        if number % 10_000 == 0:
+            producer.flush()
+    producer.flush()
+
+
+def ratio(folder: Path) -> list[tuple[str, str]]:
+    """Time Kafka → bronze and Kafka → Parquet on the same records, in turn."""
+    spark = connect(SPARK)
+    covered = next_range({}, watermarks(KAFKA, [TOPIC]), 10 * ROWS)
+    seconds: dict[str, list[float]] = {"bronze": [], "parquet": []}
+    for run in range(RUNS + 1):
+        for name in seconds:
+            rows = bronze.good(
+                bronze.parse(read_kafka(spark, KAFKA, covered), Feed.TRADES, [BTC]), Feed.TRADES
+            )
+            target = folder / f"{name}-{run}"
+            start = time.perf_counter()
+            if name == "bronze":
+                hudi_utils.write(rows, TABLES["bronze_trades"], str(target), covered)
+            else:
+                writer = rows.write.option("compression", "zstd").partitionBy("symbol", "date")
+                writer.parquet(str(target))
+            if run:
+                seconds[name].append(time.perf_counter() - start)
+            shutil.rmtree(target)
+    rates = {name: covered.span / statistics.median(values) for name, values in seconds.items()}
+    return [
+        ("Kafka → bronze", f"{rates['bronze']:,.0f} rows/s"),
+        ("the same job → plain Parquet", f"{rates['parquet']:,.0f} rows/s"),
+        ("ratio (target 0.65)", f"{rates['bronze'] / rates['parquet']:.2f}"),
+    ]
+
+
+def tick(environment: dict[str, str]) -> float:
+    """Run the whole job as the schedule does, in a process of its own; returns its seconds."""
+    dagster = str(Path(sys.executable).parent / "dagster")
+    command = [dagster, "job", "execute", "-m", "crypto_pipeline.definitions", "-j", "lake_tick"]
+    start = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return time.perf_counter() - start
+
+
+def ticks(environment: dict[str, str]) -> list[tuple[str, str]]:
+    tick(environment)
+    publish(ROWS, TICK_TRADES)
+    full = tick(environment)
+    idle = statistics.median(tick(environment) for _ in range(RUNS))
+    return [
+        (f"tick with {TICK_TRADES:,} new trades (target 60 s)", f"{full:.1f} s"),
+        ("tick with nothing new (target 15 s)", f"{idle:.1f} s"),
+    ]
+
+
+@contextmanager
+def services(environment: dict[str, str], folder: Path) -> Iterator[None]:
+    subprocess.run([str(REPO / "scripts/download_jars.sh")], check=True)
+    modules = ("stack.kafka_broker", "stack.spark_server")
+    with (folder / "services.log").open("wb") as log:
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-m", module], env=environment, stdout=log, stderr=log, cwd=REPO
+            )
+            for module in modules
+        ]
+    try:
+        admin = AdminClient({"bootstrap.servers": KAFKA, "log_level": 0})
+        admin.list_topics(timeout=60)
+        setup = [sys.executable, "scripts/setup_kafka.py"]
+        subprocess.run(setup, env=environment, cwd=REPO, check=True, capture_output=True)
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "dagster").mkdir()
+        shutil.copy(REPO / "config" / "dagster.yaml", folder / "dagster")
+        environment = {
+            **os.environ,
+            "CRYPTO_PATHS__DATA_DIR": name,
+            "CRYPTO_KAFKA__BOOTSTRAP_SERVERS": KAFKA,
+            "CRYPTO_SPARK__REMOTE": SPARK,
+            "CRYPTO_SPARK__UI_PORT": "19540",
+            "DAGSTER_HOME": f"{name}/dagster",
+        }
+        with services(environment, folder):
+            publish(0, ROWS)
+            table = Table("measure", "value")
+            for row in (*ratio(folder), *ticks(environment)):
+                table.add_row(*row)
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
