@@ -71,7 +71,7 @@ def ratio(folder: Path) -> list[tuple[str, str]]:
     covered = next_range({}, watermarks(KAFKA, [TOPIC]), 10 * ROWS)
     seconds: dict[str, list[float]] = {"bronze": [], "parquet": []}
     for run in range(RUNS + 1):
-        for name in seconds:
+        for name, taken in seconds.items():
             rows = bronze.good(
                 bronze.parse(read_kafka(spark, KAFKA, covered), Feed.TRADES, [BTC]), Feed.TRADES
             )
@@ -83,7 +83,7 @@ def ratio(folder: Path) -> list[tuple[str, str]]:
                 writer = rows.write.option("compression", "zstd").partitionBy("symbol", "date")
                 writer.parquet(str(target))
             if run:
-                seconds[name].append(time.perf_counter() - start)
+                taken.append(time.perf_counter() - start)
             shutil.rmtree(target)
     rates = {name: covered.span / statistics.median(values) for name, values in seconds.items()}
     return [
