@@ -6,6 +6,7 @@ costs a third of the throughput. So reports are served in passing, between frame
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable
 
@@ -77,7 +78,8 @@ class EventProducer:
     def __init__(
         self, kafka: KafkaSettings, codec: Codec, clock: Clock, high_water: int, low_water: int
     ) -> None:
-        self._producer = Producer(producer_config(kafka) | {"on_delivery": self._on_delivery})
+        config = producer_config(kafka) | {"on_delivery": self._on_delivery}
+        self._producer = Producer(config, logger=logging.getLogger("librdkafka"))
         self._produce = self._producer.produce
         self._bootstrap = kafka.bootstrap_servers
         self._codec = codec

@@ -1,0 +1,46 @@
+import socket
+
+import httpx
+import pytest
+
+from shared.errors import ConfigurationError
+from streaming.http_server import start_http_server
+from streaming.instrumentation import ConnectionStats, ProducerStats, StreamingCollector
+
+COLLECTOR = StreamingCollector(lambda: [ConnectionStats("a", received=3)], ProducerStats)
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def test_readiness_follows_the_reasons_it_is_given(port):
+    reasons = ["a: not connected"]
+    runner = await start_http_server("127.0.0.1", port, lambda: reasons, COLLECTOR)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/livez")).json() == {"alive": True}
+            refused = await client.get("/readyz")
+            assert (refused.status_code, refused.json()) == (
+                503,
+                {"ready": False, "reasons": ["a: not connected"]},
+            )
+            reasons.clear()
+            ready = await client.get("/readyz")
+            assert (ready.status_code, ready.json()) == (200, {"ready": True, "reasons": []})
+            assert (
+                'crypto_received_total{connection="a"} 3.0' in (await client.get("/metrics")).text
+            )
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_taken_port_is_an_error_that_names_the_variable(port):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+        with pytest.raises(ConfigurationError, match="CRYPTO_STREAMING__HTTP_PORT"):
+            await start_http_server("127.0.0.1", port, list, COLLECTOR)

@@ -1,0 +1,98 @@
+"""Without a broker: what the producer asks of librdkafka, and what it does when nothing gets out."""
+
+import asyncio
+
+import pytest
+
+from shared.clock import SettableClock
+from shared.market.codec import Codec
+from shared.market.events import Origin, Source
+from shared.market.instruments import Exchange, Market
+from shared.settings import Compression, KafkaSettings
+from streaming import kafka_producer
+from streaming.errors import BrokerError, DeliveryError
+from streaming.kafka_producer import EventProducer, producer_config
+
+ORIGIN = Origin(
+    exchange=Exchange.BINANCE,
+    market=Market.SPOT,
+    symbol="BTCUSDT",
+    venue_symbol="BTCUSDT",
+    channel="trade",
+    source=Source.BINANCE_WEBSOCKET,
+    connection="binance-spot-0",
+    epoch=1,
+)
+
+
+def producer(port: int, high: int = 100, low: int = 10, **settings: float) -> EventProducer:
+    kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}", **settings)
+    return EventProducer(kafka, Codec("1.0.0"), SettableClock(), high, low)
+
+
+@pytest.mark.parametrize("compression", list(Compression))
+def test_the_producer_is_idempotent_and_waits_for_all_replicas(compression):
+    config = producer_config(KafkaSettings(compression=compression, delivery_timeout_s=7))
+    assert config["enable.idempotence"] is True
+    assert config["acks"] == "all"
+    assert config["max.in.flight.requests.per.connection"] == 5
+    assert config["compression.type"] == compression
+    assert config["delivery.timeout.ms"] == 7000
+
+
+async def test_a_broker_that_is_not_there_is_named(unused_tcp_port, monkeypatch):
+    monkeypatch.setattr(kafka_producer, "_METADATA_TIMEOUT_S", 0.5)
+    sender = producer(unused_tcp_port)
+    with pytest.raises(BrokerError, match=f"127.0.0.1:{unused_tcp_port}.*Start it"):
+        await sender.check(["binance-trades"])
+
+
+async def test_what_librdkafka_has_no_room_for_waits_in_order_and_is_counted(unused_tcp_port):
+    sender = producer(unused_tcp_port, queue_messages=1000)
+    for number in range(1500):
+        sender.publish_frame(ORIGIN, b"%d" % number, 0)
+    assert sender.is_full
+    assert sender.stats.buffered == 1500
+    assert [record[-4:-1] for _, record, _ in list(sender._waiting)[:3]] == [b"000", b"001", b"002"]
+    assert await sender.close(0.2) == 1500
+
+
+async def test_readers_pause_above_the_high_mark_until_the_low_one(unused_tcp_port):
+    sender = producer(unused_tcp_port, delivery_timeout_s=1)
+    assert not sender.is_full
+    for _ in range(100):
+        sender.publish_frame(ORIGIN, b"1", 0)
+    assert sender.is_full
+    paused = asyncio.create_task(sender.drained())
+    done, _ = await asyncio.wait([paused], timeout=0.3)
+    assert not done
+    await asyncio.wait_for(paused, 10)
+    assert sender.failure is not None, "the delivery time-out has let go, and says so"
+
+
+async def test_a_record_that_cannot_be_delivered_ends_the_run_and_is_kept(unused_tcp_port):
+    sender = producer(unused_tcp_port, delivery_timeout_s=0.5)
+    sender.publish_frame(ORIGIN, b"1", 0)
+    with pytest.raises(DeliveryError, match="binance-raw-events") as caught:
+        await asyncio.wait_for(sender.run(), 10)
+    assert sender.failure is caught.value
+    assert sender.stats.failed == 1
+    assert await sender.close(0.1) == 1
+
+
+async def test_a_record_larger_than_kafka_takes_is_a_delivery_error(unused_tcp_port):
+    sender = producer(unused_tcp_port)
+    sender.publish_frame(ORIGIN, b"1" * 2_000_000, 0)
+    assert "too large" in str(sender.failure)
+
+
+async def test_routes_of_old_epochs_are_forgotten(unused_tcp_port, monkeypatch):
+    monkeypatch.setattr(kafka_producer, "_MOST_ROUTES", 2)
+    sender = producer(unused_tcp_port)
+    for epoch in range(5):
+        origin = Origin(
+            **{name: getattr(ORIGIN, name) for name in Origin.__struct_fields__[:-1]}, epoch=epoch
+        )
+        sender.publish_frame(origin, b"1", 0)
+    assert len(sender._routes) <= 2
+    assert await sender.close(0.1) == 5
