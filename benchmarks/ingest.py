@@ -132,10 +132,12 @@ def _ours(bootstrap: str, folder: Path, laps: int, limit: int, rate: int) -> Mea
 def _rival(bootstrap: str, folder: Path) -> Measured:
     environment = folder / "cryptofeed"
     python = environment / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "--quiet", "cryptofeed", "aiokafka"], check=True
-    )
+    packages = ["cryptofeed", "aiokafka"]
+    for command in (
+        [sys.executable, "-m", "venv", str(environment)],
+        [str(python), "-m", "pip", "install", "--quiet", *packages],
+    ):
+        subprocess.run(command, check=True)  # noqa: S603 - our own list
     port = _free_port()
     command = [str(python), str(HERE / "ingest_cryptofeed.py"), str(port), bootstrap]
     with (
@@ -159,6 +161,8 @@ def _measure(
 ) -> Measured:
     """Wait until the frames are in Kafka; time runs from the first send to the last record."""
     while not _status(port)["started_ns"]:
+        if tested.status() == psutil.STATUS_ZOMBIE:
+            sys.exit("the program under test has ended; its log says why")
         time.sleep(0.001)
     before = tested.cpu_times()
     after, done, end = before, 0, time.time_ns()
@@ -235,15 +239,21 @@ def _sender(port: int, laps: int, limit: int, rate: int) -> Iterator[int]:
     command = [sys.executable, str(HERE / "ingest_sender.py")]
     command += [str(port), str(laps), str(limit), str(rate)]
     with _process(command, _OTHERS, None, {}):
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                yield int(_status(port)["frames"])
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        yield _frames_of(port)
+
+
+def _frames_of(port: int) -> int:
+    """Wait until the sender has its frames ready; return how many."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            status = _status(port)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return int(status["frames"])
 
 
 @contextmanager
@@ -266,7 +276,7 @@ def _process(
 ) -> Iterator[psutil.Process]:
     environment = {k: v for k, v in process_environment().items() if not k.startswith("CRYPTO_")}
     with (log or Path(os.devnull)).open("ab") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own list
             command,
             env=environment | settings,
             stdout=output,

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from hypothesis import settings
 from pyspark.sql import SparkSession
 
 from shared.settings import PREFIX
 
 REPO = Path(__file__).parents[1]
+
+# A slow machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def free_port() -> int:
