@@ -2,7 +2,9 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from msgspec import structs
 
+from shared.market import codec as codec_module
 from shared.market.codec import Codec, decode, split_raw
 from shared.market.events import (
     AggregateTrade,
@@ -44,7 +46,9 @@ EVENTS: list[Event] = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_every_event_comes_back_as_it_went(event):
-    assert decode(Codec("1.0.0").encode(event, 42)) == event
+    codec = Codec("1.0.0")
+    assert decode(codec.encode(event, 42)) == event
+    assert decode(codec.encode(event, 43)) == event
 
 
 def test_a_record_carries_the_whole_envelope_flat():
@@ -82,3 +86,13 @@ def test_what_is_no_event_of_this_version_is_refused(value):
 def test_a_typed_record_is_no_raw_record():
     with pytest.raises(msgspec.DecodeError):
         split_raw(Codec("1").encode(EVENTS[0], 1))
+
+
+def test_prefixes_of_old_epochs_are_forgotten_and_made_again(monkeypatch):
+    monkeypatch.setattr(codec_module, "_MOST_PREFIXES", 2)
+    codec = Codec("1.0.0")
+    event = EVENTS[0]
+    for epoch in (1, 2, 3, 4, 1):
+        other = structs.replace(event, origin=structs.replace(event.origin, epoch=epoch))
+        assert decode(codec.encode(other, 1)) == other
+        assert len(codec._prefixes) <= 2
