@@ -51,15 +51,22 @@ class Pipeline:
             self.forward([self._refused(frame, received_ns, f"{len(frame)} bytes are too many")])
             return
         events = self._protocol.receive(frame, received_ns)
-        origin = events[0].origin if events else self._protocol.control_origin
-        if not frame.isascii() and not _is_utf8(frame):
-            # A decoder may skip the broken bytes, a reader of the raw topic cannot.
-            if not _is_dead_letter(events):
-                events.append(self._refused(frame, received_ns, "not UTF-8"))
-        elif not _is_dead_letter(events) or _is_json(frame):
-            self._publisher.publish_frame(origin, frame, received_ns)
+        if events and type(events[0]) is not DeadLetter and frame.isascii():
+            self._publisher.publish_frame(events[0].origin, frame, received_ns)
+        else:
+            self._take_unusual(frame, events, received_ns)
         self.forward(events)
         stats.processed += 1
+
+    def _take_unusual(self, frame: bytes, events: list[Event], received_ns: int) -> None:
+        """Publish a frame raw if it may be, else see to it that a dead letter holds it."""
+        is_refused = bool(events) and isinstance(events[0], DeadLetter)
+        if _is_utf8(frame) and (not is_refused or _is_json(frame)):
+            origin = events[0].origin if events else self._protocol.control_origin
+            self._publisher.publish_frame(origin, frame, received_ns)
+        elif not is_refused:
+            # A decoder may skip the broken bytes, a reader of the raw topic cannot.
+            events.append(self._refused(frame, received_ns, "not UTF-8"))
 
     def forward(self, events: list[Event]) -> None:
         """Publish events; what a person should know of goes to the log and the counters."""
@@ -100,10 +107,6 @@ class Pipeline:
             reason=f"frame: {reason}",
             payload=frame[:_KEPT_OF_OVERSIZED].decode(errors="backslashreplace"),
         )
-
-
-def _is_dead_letter(events: list[Event]) -> bool:
-    return len(events) == 1 and isinstance(events[0], DeadLetter)
 
 
 def _is_utf8(frame: bytes) -> bool:

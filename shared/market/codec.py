@@ -25,6 +25,9 @@ from shared.market.events import (
 SCHEMA_VERSION = 1
 RAW_EVENT_TYPE = "raw_frame"
 PAYLOAD_MARK = b',"payload":'
+_RAW_EVENT_TYPE = RAW_EVENT_TYPE.encode()
+# Origins carry the epoch, so their number grows with every reconnect.
+_MOST_PREFIXES = 20_000
 
 _ENVELOPE_ONLY = ("schema_version", "pipeline_version", "ingestion_timestamp")
 _EVENT_TYPES: tuple[type[Event], ...] = (
@@ -50,13 +53,16 @@ class Codec:
 
     def encode(self, event: Event, ingestion_us: int) -> bytes:
         """Return an event's Kafka value; `ingestion_us` is our time in µs since the epoch."""
+        origin = event.origin
+        prefix = self._prefixes.get(origin) or self._prefix(origin)
         # {"event_type":"…","origin":{…},"received_ns":… : the nested origin gives way to the prefix.
-        tag, _, rest = self._encoder.encode(event).partition(b'"origin":{')
+        encoded = self._encoder.encode(event)
+        start = encoded.index(b'"origin":{')
         return b"%b%d,%b%b" % (
-            self._prefix(event.origin),
+            prefix,
             ingestion_us,
-            tag[1:],
-            rest[rest.index(b"}") + 2 :],
+            encoded[1:start],
+            encoded[encoded.index(b"}", start) + 2 :],
         )
 
     def encode_raw(
@@ -64,24 +70,24 @@ class Codec:
     ) -> bytes:
         """Return a raw record: the envelope with the frame spliced in, byte for byte."""
         return b'%b%d,"event_type":"%b","received_ns":%d%b%b}' % (
-            self._prefix(origin),
+            self._prefixes.get(origin) or self._prefix(origin),
             ingestion_us,
-            RAW_EVENT_TYPE.encode(),
+            _RAW_EVENT_TYPE,
             received_ns,
             PAYLOAD_MARK,
             payload,
         )
 
     def _prefix(self, origin: Origin) -> bytes:
-        prefix = self._prefixes.get(origin)
-        if prefix is None:
-            envelope = {
-                "schema_version": SCHEMA_VERSION,
-                "pipeline_version": self._pipeline_version,
-                **msgspec.structs.asdict(origin),
-            }
-            prefix = msgspec.json.encode(envelope)[:-1] + b',"ingestion_timestamp":'
-            self._prefixes[origin] = prefix
+        envelope = {
+            "schema_version": SCHEMA_VERSION,
+            "pipeline_version": self._pipeline_version,
+            **msgspec.structs.asdict(origin),
+        }
+        if len(self._prefixes) >= _MOST_PREFIXES:
+            self._prefixes.clear()
+        prefix = msgspec.json.encode(envelope)[:-1] + b',"ingestion_timestamp":'
+        self._prefixes[origin] = prefix
         return prefix
 
 

@@ -2,7 +2,9 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from msgspec import structs
 
+from shared.market import codec as codec_module
 from shared.market.codec import Codec, decode, split_raw
 from shared.market.events import (
     AggregateTrade,
@@ -84,3 +86,13 @@ def test_what_is_no_event_of_this_version_is_refused(value):
 def test_a_typed_record_is_no_raw_record():
     with pytest.raises(msgspec.DecodeError):
         split_raw(Codec("1").encode(EVENTS[0], 1))
+
+
+def test_prefixes_of_old_epochs_are_forgotten_and_made_again(monkeypatch):
+    monkeypatch.setattr(codec_module, "_MOST_PREFIXES", 2)
+    codec = Codec("1.0.0")
+    event = EVENTS[0]
+    for epoch in (1, 2, 3, 4, 1):
+        other = structs.replace(event, origin=structs.replace(event.origin, epoch=epoch))
+        assert decode(codec.encode(other, 1)) == other
+        assert len(codec._prefixes) <= 2
