@@ -7,7 +7,7 @@ get ten more digits. A value that does not fit is refused, never rounded.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, auto
 
 from shared.market.topics import Feed
 
@@ -28,15 +28,25 @@ class Column:
     text: str = ""
 
 
-class Kind(StrEnum):
-    """How a field travels in JSON."""
+class Kind(Enum):
+    """How a field travels in JSON, and what becomes of it."""
 
-    TEXT = "string"
-    LONG = "bigint"
-    FLAG = "boolean"
-    MICROSECONDS = "bigint "  # a number that becomes a timestamp
-    DECIMAL = "string "  # text that becomes an exact decimal, not below 0
-    LEVEL_LIST = "array<array<string>>"
+    TEXT = auto()
+    LONG = auto()
+    FLAG = auto()
+    MICROSECONDS = auto()  # a number that becomes a timestamp
+    DECIMAL = auto()  # text that becomes an exact decimal, not below 0
+    LEVEL_LIST = auto()  # pairs of decimal text, each a price level
+
+
+JSON_TYPES = {
+    Kind.TEXT: "string",
+    Kind.LONG: "bigint",
+    Kind.FLAG: "boolean",
+    Kind.MICROSECONDS: "bigint",
+    Kind.DECIMAL: "string",
+    Kind.LEVEL_LIST: "array<array<string>>",
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,16 @@ from collections.abc import Iterable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crypto_pipeline.schemas import BODY, ENVELOPE, LEVELS, PRICE, QUANTITY, Field, Kind
+from crypto_pipeline.schemas import (
+    BODY,
+    ENVELOPE,
+    JSON_TYPES,
+    LEVELS,
+    PRICE,
+    QUANTITY,
+    Field,
+    Kind,
+)
 from crypto_pipeline.tables import TABLES, bronze_table
 from shared.market.codec import PAYLOAD_MARK, SCHEMA_VERSION
 from shared.market.instruments import Instrument
@@ -33,7 +42,7 @@ def parse(records: DataFrame, feed: Feed, instruments: Iterable[Instrument]) -> 
         F.concat(F.substring_index(json, _MARK, 1), F.lit("}")) if feed is Feed.RAW_EVENTS else json
     )
     fields = (*ENVELOPE, *BODY[feed])
-    schema = ", ".join(f"{field.name} {field.kind.strip()}" for field in fields)
+    schema = ", ".join(f"{field.name} {JSON_TYPES[field.kind]}" for field in fields)
     parsed = records.select(
         F.col("topic").alias("kafka_topic"),
         F.col("partition").alias("kafka_partition"),
