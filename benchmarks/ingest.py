@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from _ingest_frames import CHANNELS, SYMBOLS
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from ingest_frames import CHANNELS, SYMBOLS
 from rich.table import Table
 
 from shared.market.instruments import Exchange
@@ -75,7 +75,13 @@ def main() -> Table:
     ours = sorted(floods, key=lambda run: run.rate)[RUNS // 2]
     rival = rivals[0]
     table = Table(title=f"Ingest on one core: {ours.source}, {ours.frames:,} a run")
-    for column in ("program", "frames/s", "CPU µs/frame", "core used", "sent → in Kafka p50/p99 ms"):
+    for column in (
+        "program",
+        "frames/s",
+        "CPU µs/frame",
+        "core used",
+        "sent → in Kafka p50/p99 ms",
+    ):
         table.add_column(column, justify="left" if column == "program" else "right")
     table.add_row("crypto-stream, flood", f"{ours.rate:,.0f}", f"{ours.cpu_us:.1f}", "", "")
     cuts = statistics.quantiles(paced.latencies_ms, n=100)
@@ -126,12 +132,14 @@ def _ours(bootstrap: str, folder: Path, laps: int, limit: int, rate: int) -> Mea
 def _rival(bootstrap: str, folder: Path) -> Measured:
     environment = folder / "cryptofeed"
     python = environment / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "--quiet", "cryptofeed", "aiokafka"], check=True
-    )
+    packages = ["cryptofeed", "aiokafka"]
+    for command in (
+        [sys.executable, "-m", "venv", str(environment)],
+        [str(python), "-m", "pip", "install", "--quiet", *packages],
+    ):
+        subprocess.run(command, check=True)  # noqa: S603 - our own list
     port = _free_port()
-    command = [str(python), str(HERE / "ingest_cryptofeed.py"), str(port), bootstrap]
+    command = [str(python), str(HERE / "_ingest_cryptofeed.py"), str(port), bootstrap]
     with (
         _topics(bootstrap, _RIVAL_TOPICS),
         _sender(port, 1, RIVAL_FRAMES, 0) as frames,
@@ -153,6 +161,8 @@ def _measure(
 ) -> Measured:
     """Wait until the frames are in Kafka; time runs from the first send to the last record."""
     while not _status(port)["started_ns"]:
+        if tested.status() == psutil.STATUS_ZOMBIE:
+            sys.exit("the program under test has ended; its log says why")
         time.sleep(0.001)
     before = tested.cpu_times()
     after, done, end = before, 0, time.time_ns()
@@ -215,7 +225,9 @@ def _partitions(consumer: Consumer, topics: list[str]) -> list[TopicPartition]:
 def _topics(bootstrap: str, names: list[str]) -> Iterator[None]:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     config = {"message.timestamp.type": "LogAppendTime"}
-    for future in admin.create_topics([NewTopic(name, 4, 1, config=config) for name in names]).values():
+    for future in admin.create_topics(
+        [NewTopic(name, 4, 1, config=config) for name in names]
+    ).values():
         future.result(30)
     yield
     for future in admin.delete_topics(names).values():
@@ -224,18 +236,24 @@ def _topics(bootstrap: str, names: list[str]) -> Iterator[None]:
 
 @contextmanager
 def _sender(port: int, laps: int, limit: int, rate: int) -> Iterator[int]:
-    command = [sys.executable, str(HERE / "ingest_sender.py")]
+    command = [sys.executable, str(HERE / "_ingest_sender.py")]
     command += [str(port), str(laps), str(limit), str(rate)]
     with _process(command, _OTHERS, None, {}):
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                yield int(_status(port)["frames"])
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        yield _frames_of(port)
+
+
+def _frames_of(port: int) -> int:
+    """Wait until the sender has its frames ready; return how many."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            status = _status(port)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return int(status["frames"])
 
 
 @contextmanager
@@ -258,7 +276,7 @@ def _process(
 ) -> Iterator[psutil.Process]:
     environment = {k: v for k, v in process_environment().items() if not k.startswith("CRYPTO_")}
     with (log or Path(os.devnull)).open("ab") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own list
             command,
             env=environment | settings,
             stdout=output,
