@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from _ingest_frames import CHANNELS, SYMBOLS
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from ingest_frames import CHANNELS, SYMBOLS
 from rich.table import Table
 
 from shared.market.instruments import Exchange
@@ -137,9 +137,9 @@ def _rival(bootstrap: str, folder: Path) -> Measured:
         [sys.executable, "-m", "venv", str(environment)],
         [str(python), "-m", "pip", "install", "--quiet", *packages],
     ):
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True)  # noqa: S603 - our own list
     port = _free_port()
-    command = [str(python), str(HERE / "ingest_cryptofeed.py"), str(port), bootstrap]
+    command = [str(python), str(HERE / "_ingest_cryptofeed.py"), str(port), bootstrap]
     with (
         _topics(bootstrap, _RIVAL_TOPICS),
         _sender(port, 1, RIVAL_FRAMES, 0) as frames,
@@ -236,7 +236,7 @@ def _topics(bootstrap: str, names: list[str]) -> Iterator[None]:
 
 @contextmanager
 def _sender(port: int, laps: int, limit: int, rate: int) -> Iterator[int]:
-    command = [sys.executable, str(HERE / "ingest_sender.py")]
+    command = [sys.executable, str(HERE / "_ingest_sender.py")]
     command += [str(port), str(laps), str(limit), str(rate)]
     with _process(command, _OTHERS, None, {}):
         yield _frames_of(port)
@@ -276,7 +276,7 @@ def _process(
 ) -> Iterator[psutil.Process]:
     environment = {k: v for k, v in process_environment().items() if not k.startswith("CRYPTO_")}
     with (log or Path(os.devnull)).open("ab") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own list
             command,
             env=environment | settings,
             stdout=output,

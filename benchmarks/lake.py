@@ -18,7 +18,6 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from rich.console import Console
 from rich.table import Table
 
 from crypto_pipeline.tables import TABLES
@@ -138,7 +137,7 @@ def services(environment: dict[str, str], folder: Path) -> Iterator[None]:
             process.wait()
 
 
-def main() -> None:
+def main() -> Table:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "dagster").mkdir()
@@ -156,7 +155,7 @@ def main() -> None:
             table = Table("measure", "value")
             for row in (*ratio(folder), *ticks(environment)):
                 table.add_row(*row)
-        Console().print(table)
+        return table
 
 
 if __name__ == "__main__":

@@ -1,19 +1,28 @@
-"""Run every benchmark of this folder, or those named: `python benchmarks/run.py ingest`."""
+"""Run every benchmark of this folder, or the named ones, and print one table each.
+
+A benchmark is a module whose `main()` returns a table; a leading `_` marks the parts of one.
+
+Usage: python benchmarks/run.py [NAME…]
+"""
 
 import importlib
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-BENCHMARKS = ("ingest", "lake")
+from rich.console import Console
 
 
-def main() -> None:
-    sys.path.insert(0, str(HERE))
-    for name in sys.argv[1:] or BENCHMARKS:
-        print(f"{name}: {(importlib.import_module(name).__doc__ or '').splitlines()[0]}")
-        importlib.import_module(name).main()
+def main(names: list[str]) -> None:
+    """Run them one after another, since each wants the machine for itself."""
+    console = Console()
+    known = sorted(
+        path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem != "run"
+    )
+    if unknown := set(names) - set(known):
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    for name in names or known:
+        console.print(importlib.import_module(name).main())
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -2,7 +2,7 @@
 
 Writes ready-made WebSocket frames to the socket, since a WebSocket library would be the bottleneck.
 
-Usage: python ingest_sender.py PORT LAPS LIMIT RATE   (LIMIT 0: all frames; RATE 0: as fast as taken)
+Usage: python _ingest_sender.py PORT LAPS LIMIT RATE   (LIMIT 0: all frames; RATE 0: as fast as taken)
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 
 import msgspec
 import uvloop
-from ingest_frames import SYMBOLS, Venue, load
+from _ingest_frames import SYMBOLS, Venue, load
 from websockets.utils import accept_key
 
 _CHUNK = 128
