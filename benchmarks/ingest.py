@@ -137,7 +137,7 @@ def _rival(bootstrap: str, folder: Path) -> Measured:
         [sys.executable, "-m", "venv", str(environment)],
         [str(python), "-m", "pip", "install", "--quiet", *packages],
     ):
-        subprocess.run(command, check=True)  # noqa: S603 - our own list
+        subprocess.run(command, check=True)
     port = _free_port()
     command = [str(python), str(HERE / "_ingest_cryptofeed.py"), str(port), bootstrap]
     with (
@@ -276,7 +276,7 @@ def _process(
 ) -> Iterator[psutil.Process]:
     environment = {k: v for k, v in process_environment().items() if not k.startswith("CRYPTO_")}
     with (log or Path(os.devnull)).open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own list
+        process = subprocess.Popen(
             command,
             env=environment | settings,
             stdout=output,
