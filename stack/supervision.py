@@ -10,6 +10,7 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from shared.settings import process_environment
 from stack.deployment import Deployment
 from stack.errors import ServiceError, StackError
 from stack.services import Service
@@ -133,7 +134,13 @@ def launch(deployment: Deployment, services: list[Service], environment: dict[st
     config = deployment.run_dir / "supervisord.conf"
     config.write_text(configuration(deployment, services, environment))
     supervisord = str(Path(sys.executable).parent / "supervisord")
-    subprocess.run([supervisord, "-c", str(config)], check=True)  # noqa: S603 - our own program
+    # A SPARK_HOME or SPARK_REMOTE of the user's shell would lead our own Spark astray.
+    inherited = {
+        name: value
+        for name, value in process_environment().items()
+        if not name.startswith("SPARK_")
+    }
+    subprocess.run([supervisord, "-c", str(config)], check=True, env=inherited)  # noqa: S603 - our own program
 
 
 def _escaped(text: str) -> str:

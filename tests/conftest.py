@@ -31,7 +31,8 @@ def free_port() -> int:
 
 
 def _environment(data_dir: Path, **settings: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    foreign = (PREFIX, "SPARK_")  # a Connect session in this process leaves SPARK_ marks behind
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return clean | {"CRYPTO_PATHS__DATA_DIR": str(data_dir)} | settings
 
 
