@@ -56,7 +56,9 @@ class _Route:
     def __init__(self, origin: Origin) -> None:
         self.key = message_key(origin.market, origin.symbol).encode()
         self.raw_topic = topic_name(origin.exchange, Feed.RAW_EVENTS)
-        self.topics = {kind: topic_name(origin.exchange, feed) for kind, feed in FEED_OF_EVENT.items()}
+        self.topics = {
+            kind: topic_name(origin.exchange, feed) for kind, feed in FEED_OF_EVENT.items()
+        }
 
 
 class EventProducer:
