@@ -1,6 +1,6 @@
 """The rival of the ingest benchmark: cryptofeed's Binance feed with its own Kafka backend.
 
-Runs in a throw-away environment that the benchmark makes. Usage: PORT BOOTSTRAP
+Runs in a throw-away environment that the benchmark makes. Usage: PORT BOOTSTRAP LOGFILE
 """
 
 import sys
@@ -11,7 +11,7 @@ from cryptofeed.connection import RestEndpoint, Routes, WebsocketEndpoint, WSAsy
 from cryptofeed.defines import L2_BOOK, TICKER, TRADES
 from cryptofeed.exchanges import Binance
 
-PORT, BOOTSTRAP = sys.argv[1:3]
+PORT, BOOTSTRAP, LOG = sys.argv[1:4]
 ROUTES = Routes("/api/v3/exchangeInfo", l2book="/api/v3/depth?symbol={}&limit={}")
 
 _open = WSAsyncConn._open  # noqa: SLF001 - it takes wss:// only, the benchmark's venue has no TLS
@@ -28,7 +28,7 @@ Binance.websocket_endpoints = [
 ]
 Binance.rest_endpoints = [RestEndpoint(f"http://127.0.0.1:{PORT}", routes=ROUTES)]
 kafka = {"bootstrap_servers": BOOTSTRAP, "acks": "all", "enable_idempotence": True}
-handler = FeedHandler({"log": {"filename": "cryptofeed.log", "level": "WARNING"}})
+handler = FeedHandler({"log": {"filename": LOG, "level": "WARNING"}})
 handler.add_feed(
     Binance(
         symbols=["BTC-USDT", "ETH-USDT"],

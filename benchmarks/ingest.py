@@ -140,10 +140,11 @@ def _rival(bootstrap: str, folder: Path) -> Measured:
         subprocess.run(command, check=True)
     port = _free_port()
     command = [str(python), str(HERE / "_ingest_cryptofeed.py"), str(port), bootstrap]
+    command.append(str(folder / "cryptofeed.log"))
     with (
         _topics(bootstrap, _RIVAL_TOPICS),
         _sender(port, 1, RIVAL_FRAMES, 0) as frames,
-        _process(command, _TESTED, folder / "cryptofeed.log", {}) as tested,
+        _process(command, _TESTED, folder / "rival.log", {}) as tested,
     ):
         offsets = _Offsets(bootstrap, _RIVAL_TOPICS)
         # Depth before its snapshot yields no record there, so a few frames never arrive.
