@@ -62,7 +62,7 @@ def deploy(
         return
     settings, variables = _prepare(wanted)
     table = services(wanted, settings, with_dagster=not once)
-    launch(wanted, table, variables)
+    launch(wanted, table, environment(wanted, load_settings()))
     supervisor = Supervisor(wanted)
     try:
         _start(supervisor, table, variables)

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from shared.market.recording import read_frames
+from tests.integration.conftest import clean_environment
 
 REPO = Path(__file__).parents[2]
 PARTS = ("streaming", "kafka", "spark", "materialization")
@@ -143,7 +144,8 @@ class Chaos:
 
     def _script(self, name: str, *options: str) -> None:
         command = [str(REPO / name), *options, "--data-dir", str(self._data_dir)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = clean_environment()
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
     @staticmethod

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from shared.market.recording import read_frames
+from tests.integration.conftest import clean_environment
 
 REPO = Path(__file__).parents[2]
 MATERIAL = REPO.parent / "shared"
@@ -39,7 +40,13 @@ class Deployment:
         if name == "deploy.sh":
             command += ["--port-offset", str(self.port_offset)]
         return subprocess.run(
-            command, cwd=REPO, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            cwd=REPO,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=clean_environment(),
         )
 
     def query(self, sql: str) -> list[dict[str, Any]]:

@@ -74,8 +74,9 @@ class Venue:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this environment without any setting of the project."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    """Return this environment without settings of the project, and without pyspark's marks."""
+    foreign = (PREFIX, "SPARK_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 @contextmanager
