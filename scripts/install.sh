@@ -13,7 +13,7 @@ echo "Installing the dependencies into .venv ..."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip --upgrade >/dev/null
 # The lock's own line for uv pins the installer too.
-grep -A 100 '^uv==' "$lock" | awk 'NR > 1 && !/^ /{exit} {print}' >.venv/uv.txt
+awk '/^[^ ]/ {ours = /^uv==/} ours' "$lock" >.venv/uv.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip sync --quiet --require-hashes "$lock"
 VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --no-deps --editable .
