@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -22,7 +21,7 @@ LEVEL_COUNT = 10
 BOOK_KEY = ["exchange", "market", "symbol", "channel"]
 _SECOND_US = 1_000_000
 _ORIGIN = Origin(Exchange.BINANCE, Market.SPOT, "-", "-", "depth", Source.REPLAY, "lake", 0)
-_levels = msgspec.json.Decoder(list[tuple[Decimal, Decimal]])
+_levels = msgspec.json.Decoder(list[PriceLevel])
 
 
 class Record(NamedTuple):
@@ -157,7 +156,7 @@ def silver_book(rows: DataFrame) -> DataFrame:
 
 
 def _text(side: str) -> Column:
-    """Levels as JSON text: Python reads that into decimals faster than Arrow's nested ones."""
+    """Levels as JSON text, which Python reads faster than Arrow's nested values."""
     pair = F.transform(
         F.col(side),
         lambda level: F.array(level["price"].cast("string"), level["quantity"].cast("string")),

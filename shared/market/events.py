@@ -1,18 +1,24 @@
 """What happens on a market, in our own words: frozen events that venues are translated into.
 
 Times are integers since the epoch, UTC: `*_time` in µs and from the venue, `received_ns` in ns and
-ours. Prices and quantities are exact decimals; a `quantity` is in base units (on coin-margined
-futures in contracts, as the venue says it). A field that the venue does not send is None, never 0.
+ours. A `quantity` is in base units (on coin-margined futures in contracts, as the venue says it).
+A field that the venue does not send is None, never 0.
 """
 
-from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
 from shared.market.instruments import Exchange, Market
 
-PriceLevel = tuple[Decimal, Decimal]
+Amount = str
+"""An exact decimal in the venue's own digits (`0.00150000`), checked where it comes in.
+
+It travels as text: nothing between the wire and the lake computes with it, and a Decimal made only
+to be written again costs more than all else that happens to a quote.
+"""
+
+PriceLevel = tuple[Amount, Amount]
 """Price and the absolute quantity resting there; a quantity of 0 removes the level."""
 
 
@@ -74,8 +80,8 @@ class Trade(Event, frozen=True, kw_only=True, tag_field="event_type", tag="trade
     """
 
     trade_id: str
-    price: Decimal
-    quantity: Decimal
+    price: Amount
+    quantity: Amount
     side: Side
     trade_time: int
     execution_type: str | None = None
@@ -90,8 +96,8 @@ class AggregateTrade(
     """
 
     trade_id: str
-    price: Decimal
-    quantity: Decimal
+    price: Amount
+    quantity: Amount
     side: Side
     trade_time: int
     first_trade_id: str
@@ -125,10 +131,10 @@ class BestQuote(Event, frozen=True, kw_only=True, tag_field="event_type", tag="b
     """The best bid and offer after book update `update_id`."""
 
     update_id: int
-    bid_price: Decimal
-    bid_quantity: Decimal
-    ask_price: Decimal
-    ask_quantity: Decimal
+    bid_price: Amount
+    bid_quantity: Amount
+    ask_price: Amount
+    ask_quantity: Amount
     transaction_time: int | None = None
 
 
@@ -142,15 +148,15 @@ class Kline(Event, frozen=True, kw_only=True, tag_field="event_type", tag="kline
     interval: str
     open_time: int
     close_time: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
-    quote_volume: Decimal
+    open: Amount
+    high: Amount
+    low: Amount
+    close: Amount
+    volume: Amount
+    quote_volume: Amount
     trade_count: int
-    taker_buy_volume: Decimal
-    taker_buy_quote_volume: Decimal
+    taker_buy_volume: Amount
+    taker_buy_quote_volume: Amount
     first_trade_id: str | None
     last_trade_id: str | None
     is_closed: bool

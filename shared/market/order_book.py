@@ -2,57 +2,59 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from decimal import Decimal
 
 from shared.market.events import PriceLevel
 
 
 class BookSide:
-    """Levels of one side: a dict for quantities beside a sorted list for order.
+    """Levels of one side, in the venue's digits: a dict beside a sorted list of its keys.
 
-    A change of a resting level touches the dict alone; only new and removed levels search the list.
+    The key is the price as a float. Two decimals of up to 15 significant digits never share one, and
+    the same price written with more or fewer zeros finds its level. A change of a resting level
+    touches the dict alone; only new and removed levels search the list.
     """
 
-    __slots__ = ("_prices", "_quantities")
+    __slots__ = ("_levels", "_prices")
 
     def __init__(self) -> None:
-        self._quantities: dict[Decimal, Decimal] = {}
-        self._prices: list[Decimal] = []
+        self._levels: dict[float, PriceLevel] = {}
+        self._prices: list[float] = []
 
     def __len__(self) -> int:
         return len(self._prices)
 
     def replace(self, levels: Iterable[PriceLevel]) -> None:
         """Forget all levels and take these."""
-        self._quantities = {price: quantity for price, quantity in levels if quantity}
-        self._prices = sorted(self._quantities)
+        self._levels = {float(level[0]): level for level in levels if float(level[1])}
+        self._prices = sorted(self._levels)
 
     def apply(self, levels: Iterable[PriceLevel]) -> None:
         """Set the quantity at each price; 0 removes the level, known or not."""
-        quantities = self._quantities
-        for price, quantity in levels:
-            if quantity:
-                if price not in quantities:
+        known = self._levels
+        for level in levels:
+            price = float(level[0])
+            if float(level[1]):
+                if price not in known:
                     insort(self._prices, price)
-                quantities[price] = quantity
-            elif quantities.pop(price, None) is not None:
+                known[price] = level
+            elif known.pop(price, None) is not None:
                 del self._prices[bisect_left(self._prices, price)]
 
     def lowest(self, count: int) -> list[PriceLevel]:
         """Return up to `count` levels, lowest price first."""
-        return [(price, self._quantities[price]) for price in self._prices[:count]]
+        return [self._levels[price] for price in self._prices[:count]]
 
     def highest(self, count: int) -> list[PriceLevel]:
         """Return up to `count` levels, highest price first."""
-        return [(price, self._quantities[price]) for price in self._prices[: -count - 1 : -1]]
+        return [self._levels[price] for price in self._prices[: -count - 1 : -1]]
 
     @property
-    def lowest_price(self) -> Decimal | None:
+    def lowest_price(self) -> float | None:
         """The lowest price, None for an empty side."""
         return self._prices[0] if self._prices else None
 
     @property
-    def highest_price(self) -> Decimal | None:
+    def highest_price(self) -> float | None:
         """The highest price, None for an empty side."""
         return self._prices[-1] if self._prices else None
 

@@ -15,7 +15,6 @@ Facts: the venue's "WebSocket Streams" pages for spot and USDⓈ-M futures. The 
 """
 
 from collections.abc import Iterable
-from decimal import InvalidOperation
 from typing import Any
 
 import msgspec
@@ -33,7 +32,8 @@ from shared.market.events import (
 )
 from shared.market.instruments import Exchange, Market, Subscription
 from shared.market.topics import CONTROL_SYMBOL
-from streaming.exchanges.binance_events import RefusedMessageError, channel_kind, translator
+from streaming.exchanges.amounts import exact, reader, require_levels
+from streaming.exchanges.binance_events import channel_kind, translator
 from streaming.exchanges.binance_wire import Control, DepthSnapshot
 from streaming.exchanges.protocol import Command, FetchSnapshot, Reconnect, SendText
 
@@ -182,13 +182,8 @@ class BinanceProtocol:
             return self._control(data, received_ns)
         try:
             message = stream.decoder.decode(data).data
-            event = stream.translate(message, stream.origin, received_ns)
-        except (
-            msgspec.DecodeError,
-            RefusedMessageError,
-            InvalidOperation,
-            UnicodeDecodeError,
-        ) as error:
+            event = stream.translate(message, stream.origin, received_ns, reader(data))
+        except ValueError as error:
             return [_dead_letter(stream.origin, data, str(error), received_ns)]
         if stream.is_live and stream.sync is None and not stream.counts_ids:
             return [event]
@@ -203,7 +198,9 @@ class BinanceProtocol:
             return []
         try:
             snapshot = _snapshot_decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            require_levels(snapshot.bids, exact)
+            require_levels(snapshot.asks, exact)
+        except ValueError as error:
             self._fetch(stream, received_ns)
             return [_dead_letter(stream.origin, body, f"depth snapshot: {error}", received_ns)]
         gap = stream.sync.snapshot(snapshot.lastUpdateId, snapshot.bids, snapshot.asks)

@@ -1,7 +1,6 @@
 """Binance's messages to our events: one pure function per channel, and how to decode its frames."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,32 +12,20 @@ from shared.market.events import (
     Event,
     Kline,
     Origin,
-    PriceLevel,
     Side,
     Trade,
 )
 from streaming.exchanges import binance_wire as wire
+from streaming.exchanges.amounts import (
+    Reader,
+    RefusedMessageError,
+    require_levels,
+    require_not_negative,
+    require_trade,
+)
 from streaming.exchanges.binance_wire import to_us
 
-
-class RefusedMessageError(ValueError):
-    """A message that decodes but cannot be true; the text is the dead letter's reason."""
-
-
-Translate = Callable[[Any, Origin, int], Event]
-
-
-def _positive(price: Decimal, quantity: Decimal) -> None:
-    if not (price > 0 and quantity > 0 and quantity.is_finite() and price.is_finite()):
-        raise RefusedMessageError(f"price {price} and quantity {quantity} must be above 0")
-
-
-def _levels(levels: list[PriceLevel]) -> None:
-    for price, quantity in levels:
-        if not (price > 0 and quantity >= 0 and quantity.is_finite() and price.is_finite()):
-            raise RefusedMessageError(
-                f"price {price} must be above 0 and quantity {quantity} not below"
-            )
+Translate = Callable[[Any, Origin, int, Reader], Event]
 
 
 def _taker(buyer_is_maker: bool) -> Side:
@@ -49,12 +36,12 @@ def _optional_us(time: int | None) -> int | None:
     return None if time is None else to_us(time)
 
 
-def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
+def trade(message: wire.Trade, origin: Origin, received_ns: int, read: Reader) -> Trade:
     """One fill. Futures records that are no book trades (`X` not MARKET) may have size 0."""
     if message.X is None or message.X == "MARKET":
-        _positive(message.p, message.q)
+        require_trade(message.p, message.q, read)
     else:
-        _levels([(message.p or Decimal(1), message.q)])
+        require_not_negative((message.p, message.q), read)
     return Trade(
         origin=origin,
         received_ns=received_ns,
@@ -68,9 +55,11 @@ def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
     )
 
 
-def aggregate_trade(message: wire.AggTrade, origin: Origin, received_ns: int) -> AggregateTrade:
+def aggregate_trade(
+    message: wire.AggTrade, origin: Origin, received_ns: int, read: Reader
+) -> AggregateTrade:
     """Fills of one taker order. Spot rows that Binance invalidated (price 0, f -1) are refused."""
-    _positive(message.p, message.q)
+    require_trade(message.p, message.q, read)
     return AggregateTrade(
         origin=origin,
         received_ns=received_ns,
@@ -85,10 +74,10 @@ def aggregate_trade(message: wire.AggTrade, origin: Origin, received_ns: int) ->
     )
 
 
-def book_delta(message: wire.Depth, origin: Origin, received_ns: int) -> BookDelta:
+def book_delta(message: wire.Depth, origin: Origin, received_ns: int, read: Reader) -> BookDelta:
     """Changed levels, quantities absolute."""
-    _levels(message.b)
-    _levels(message.a)
+    require_levels(message.b, read)
+    require_levels(message.a, read)
     return BookDelta(
         origin=origin,
         received_ns=received_ns,
@@ -102,10 +91,11 @@ def book_delta(message: wire.Depth, origin: Origin, received_ns: int) -> BookDel
     )
 
 
-def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> BestQuote:
+def best_quote(
+    message: wire.BookTicker, origin: Origin, received_ns: int, read: Reader
+) -> BestQuote:
     """Best bid and offer; spot sends no time, so none is given."""
-    if not (message.b >= 0 and message.a >= 0 and message.B >= 0 and message.A >= 0):
-        raise RefusedMessageError("a best bid or offer is below 0")
+    require_not_negative((message.b, message.B, message.a, message.A), read)
     return BestQuote(
         origin=origin,
         received_ns=received_ns,
@@ -119,11 +109,14 @@ def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> Be
     )
 
 
-def kline(message: wire.Kline, origin: Origin, received_ns: int) -> Kline:
+def kline(message: wire.Kline, origin: Origin, received_ns: int, read: Reader) -> Kline:
     """The venue's candle; first and last trade id are -1 where nothing traded."""
     candle = message.k
-    if not (candle.l > 0 and candle.v >= 0 and candle.q >= 0 and candle.n >= 0):
-        raise RefusedMessageError("a candle's price must be above 0 and its volumes not below")
+    for price in (candle.o, candle.h, candle.l, candle.c):
+        require_trade(price, price, read)
+    require_not_negative((candle.v, candle.q, candle.V, candle.Q), read)
+    if candle.n < 0:
+        raise RefusedMessageError(f"{candle.n} trades cannot be")
     return Kline(
         origin=origin,
         received_ns=received_ns,

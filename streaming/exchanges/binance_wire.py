@@ -4,11 +4,9 @@ Unknown keys are ignored, since new ones appear without notice; a missing or mal
 error. Times are ms, or µs on spot with `timeUnit=MICROSECOND`: `to_us` tells them by size.
 """
 
-from decimal import Decimal
-
 import msgspec
 
-Level = tuple[Decimal, Decimal]
+from shared.market.events import Amount, PriceLevel
 
 _MICROSECONDS_FROM = 10**14  # 13 digits are ms, 16 are µs
 
@@ -24,8 +22,8 @@ class Trade(msgspec.Struct):
     E: int
     T: int
     t: int
-    p: Decimal
-    q: Decimal
+    p: Amount
+    q: Amount
     m: bool
     X: str | None = None
 
@@ -36,8 +34,8 @@ class AggTrade(msgspec.Struct):
     E: int
     T: int
     a: int
-    p: Decimal
-    q: Decimal
+    p: Amount
+    q: Amount
     f: int
     l: int  # noqa: E741 - the venue's name
     m: bool
@@ -49,8 +47,8 @@ class Depth(msgspec.Struct):
     E: int
     U: int
     u: int
-    b: list[Level]
-    a: list[Level]
+    b: list[PriceLevel]
+    a: list[PriceLevel]
     pu: int | None = None
     T: int | None = None
 
@@ -59,10 +57,10 @@ class BookTicker(msgspec.Struct):
     """`bookTicker`; spot sends neither time nor event type."""
 
     u: int
-    b: Decimal
-    B: Decimal
-    a: Decimal
-    A: Decimal
+    b: Amount
+    B: Amount
+    a: Amount
+    A: Amount
     E: int | None = None
     T: int | None = None
 
@@ -73,15 +71,15 @@ class Candle(msgspec.Struct):
     t: int
     T: int
     i: str
-    o: Decimal
-    h: Decimal
-    l: Decimal  # noqa: E741 - the venue's name
-    c: Decimal
-    v: Decimal
-    q: Decimal
+    o: Amount
+    h: Amount
+    l: Amount  # noqa: E741 - the venue's name
+    c: Amount
+    v: Amount
+    q: Amount
     n: int
-    V: Decimal
-    Q: Decimal
+    V: Amount
+    Q: Amount
     f: int
     L: int
     x: bool
@@ -115,5 +113,5 @@ class DepthSnapshot(msgspec.Struct):
     """The body of REST `depth`."""
 
     lastUpdateId: int  # noqa: N815 - the venue's name
-    bids: list[Level]
-    asks: list[Level]
+    bids: list[PriceLevel]
+    asks: list[PriceLevel]

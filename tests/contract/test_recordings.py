@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -150,7 +149,7 @@ def test_the_rebuilt_top_of_book_is_the_venues_best_quote(played):
         if sync is None:
             sync = books[symbol] = BookSync(rule)
             body = json.loads(snapshots[symbol].raw)
-            bids, asks = _decimals(body["bids"]), _decimals(body["asks"])
+            bids, asks = ([tuple(level) for level in body[side]] for side in ("bids", "asks"))
             sync.snapshot(body["lastUpdateId"], bids, asks)
         assert sync.apply(event) is None
         if sync.state is not SyncState.LIVE:
@@ -219,10 +218,6 @@ def test_mutated_frames_become_events_or_dead_letters_and_never_an_exception():
                 assert event.reason
         protocol.commands()
     assert refused > 1000
-
-
-def _decimals(levels):
-    return [(Decimal(price), Decimal(quantity)) for price, quantity in levels]
 
 
 def _quote_at(quotes: dict[int, BestQuote], update_id: int, by_last: bool) -> BestQuote | None:

@@ -1,5 +1,3 @@
-from decimal import Decimal
-
 import msgspec
 import pytest
 
@@ -67,7 +65,7 @@ def test_a_frame_goes_raw_under_its_symbol_and_as_its_event(pipeline, records, s
     event, first = records.events
     assert isinstance(event, BestQuote)
     assert event.origin.source is Source.BINANCE_WEBSOCKET
-    assert event.bid_price == Decimal("1.0")
+    assert event.bid_price == "1.0"
     assert isinstance(first, StreamStatus)
     assert (stats.received, stats.processed, stats.events, stats.last_message_ns) == (1, 1, 2, 5)
 

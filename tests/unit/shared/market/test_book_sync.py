@@ -1,5 +1,3 @@
-from decimal import Decimal
-
 import pytest
 
 from shared.market.book_sync import BookSync, FuturesRule, Gap, SpotRule, SyncState
@@ -7,7 +5,7 @@ from shared.market.events import BookDelta, Origin, Source
 from shared.market.instruments import Exchange, Market
 
 ORIGIN = Origin(Exchange.BINANCE, Market.SPOT, "X", "X", "depth", Source.REPLAY, "c", 1)
-BID, ASK = [(Decimal(10), Decimal(1))], [(Decimal(11), Decimal(1))]
+BID, ASK = [("10", "1")], [("11", "1")]
 
 
 def delta(first: int, last: int, previous: int | None = None, ask: str = "12") -> BookDelta:
@@ -19,7 +17,7 @@ def delta(first: int, last: int, previous: int | None = None, ask: str = "12") -
         last_update_id=last,
         previous_update_id=previous,
         bids=[],
-        asks=[(Decimal(ask), Decimal(1))],
+        asks=[(ask, "1")],
     )
 
 

@@ -1,5 +1,3 @@
-from decimal import Decimal
-
 import msgspec
 import pytest
 from msgspec import structs
@@ -27,7 +25,7 @@ ORIGIN = Origin(
     Exchange.BINANCE, Market.UM, "BTCUSDT", "BTCUSDT", "trade", Source.BINANCE_WEBSOCKET, "c-0", 3
 )
 COMMON = {"origin": ORIGIN, "received_ns": 5, "event_time": 7}
-ONE = Decimal("1.10")
+ONE = "1.10"
 EVENTS: list[Event] = [
     Trade(**COMMON, trade_id="9", price=ONE, quantity=ONE, side=Side.SELL, trade_time=6, execution_type="MARKET"),
     AggregateTrade(**COMMON, trade_id="9", price=ONE, quantity=ONE, side=Side.BUY, trade_time=6, first_trade_id="1", last_trade_id="2"),

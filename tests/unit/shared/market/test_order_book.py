@@ -1,13 +1,11 @@
-from decimal import Decimal
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.market.order_book import BookSide, OrderBook
 
 
-def level(price: str, quantity: str) -> tuple[Decimal, Decimal]:
-    return Decimal(price), Decimal(quantity)
+def level(price: str, quantity: str) -> tuple[str, str]:
+    return price, quantity
 
 
 def test_a_delta_sets_changes_and_removes_levels():
@@ -41,9 +39,24 @@ def test_a_book_is_crossed_only_with_both_sides_overlapping():
 def test_a_side_equals_a_plain_dict_sorted(changes):
     side, expected = BookSide(), {}
     for price, quantity in changes:
-        side.apply([(Decimal(price), Decimal(quantity))])
-        expected.pop(Decimal(price), None)
+        side.apply([(str(price), str(quantity))])
+        expected.pop(price, None)
         if quantity:
-            expected[Decimal(price)] = Decimal(quantity)
-    assert side.lowest(99) == sorted(expected.items())
-    assert side.highest(3) == sorted(expected.items(), reverse=True)[:3]
+            expected[price] = (str(price), str(quantity))
+    ordered = [known for _, known in sorted(expected.items())]
+    assert side.lowest(99) == ordered
+    assert side.highest(3) == ordered[::-1][:3]
+
+
+def test_a_price_written_with_other_zeros_is_the_same_level():
+    side = BookSide()
+    side.apply(
+        [("10.10", "1"), ("10.1", "2"), ("123456789012.345", "1"), ("123456789012.346", "1")]
+    )
+    assert side.lowest(9) == [
+        ("10.1", "2"),
+        ("123456789012.345", "1"),
+        ("123456789012.346", "1"),
+    ]
+    side.apply([("10.100", "0.000")])
+    assert len(side) == 2
