@@ -2,7 +2,8 @@
 
 Trades are renamed to aggregate trades (`f` = `l` = trade id), the only kind that cryptofeed knows,
 so that both programs get the same bytes. Each further lap shifts ids and times by the recording's
-span: a plain loop would make every book client resynchronise at each turn.
+span, and begins with a delta that turns the last lap's book into the snapshot: a plain loop would make
+every book client resynchronise at each turn, and then sit without a book.
 """
 
 import random
@@ -36,13 +37,12 @@ class Venue:
 def load(laps: int) -> Venue:
     """Return the recordings in ../shared, or generated frames where they are not at hand."""
     files = [
-        CAPTURES / f"nkaz001-hftbacktest_spot_{symbol.lower()}_{day}.jsonl.gz"
+        CAPTURES / f"nkaz001-hftbacktest_spot_{symbol.lower()}_20240808.jsonl.gz"
         for symbol in SYMBOLS
-        for day in ("20240808", "20240809")
     ]
     if not all(file.exists() for file in files):
         messages, snapshots = _generate()
-        return Venue(list(_laps(messages, laps)), snapshots, "generated frames")
+        return Venue(list(_laps(messages, snapshots, laps)), snapshots, "generated frames")
     recorded = sorted(
         (frame for file in files for frame in read_frames(file)), key=lambda frame: frame.recv_ns
     )
@@ -52,7 +52,8 @@ def load(laps: int) -> Venue:
         if frame.kind == "http"
     }
     messages = [_as_aggregate(msgspec.json.decode(f.raw)) for f in recorded if f.kind == "ws"]
-    return Venue(list(_laps(messages, laps)), snapshots, "captured frames (Binance spot, 2024)")
+    frames = list(_laps(messages, snapshots, laps))
+    return Venue(frames, snapshots, "captured frames (Binance spot, 2024)")
 
 
 def _as_aggregate(message: dict[str, Any]) -> dict[str, Any]:
@@ -64,14 +65,19 @@ def _as_aggregate(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-def _laps(messages: list[dict[str, Any]], laps: int) -> Iterator[bytes]:
+def _laps(
+    messages: list[dict[str, Any]], snapshots: dict[str, bytes], laps: int
+) -> Iterator[bytes]:
+    starts = {symbol: msgspec.json.decode(body) for symbol, body in snapshots.items()}
     spans = {
-        (symbol, fields): _span(messages, symbol, fields)
+        (symbol, fields): _span(messages, symbol, fields, starts[symbol]["lastUpdateId"])
         for symbol in SYMBOLS
         for fields in (_UPDATE_IDS, ("a",), _TIMES)
     }
+    seams = [_seam(messages, symbol, starts[symbol]) for symbol in SYMBOLS]
+    begun = [m for m in messages if not _is_before(m["data"], starts[m["data"]["s"]])]
     for lap in range(laps):
-        for message in messages:
+        for message in [*seams, *begun] if lap else messages:
             data = dict(message["data"])
             for fields in (_UPDATE_IDS, _TIMES):
                 shift = lap * spans[data["s"], fields]
@@ -82,14 +88,31 @@ def _laps(messages: list[dict[str, Any]], laps: int) -> Iterator[bytes]:
             yield msgspec.json.encode({"stream": message["stream"], "data": data})
 
 
-def _span(messages: list[dict[str, Any]], symbol: str, fields: Iterable[str]) -> int:
+def _is_before(data: dict[str, Any], snapshot: dict[str, Any]) -> bool:
+    return "U" in data and data["u"] <= snapshot["lastUpdateId"]
+
+
+def _seam(messages: list[dict[str, Any]], symbol: str, snapshot: dict[str, Any]) -> dict[str, Any]:
+    """Return the delta from the book after the last message back to the snapshot."""
+    deltas = [m for m in messages if m["data"]["s"] == symbol and "U" in m["data"]]
+    seam = {**deltas[0]["data"], "U": snapshot["lastUpdateId"], "u": snapshot["lastUpdateId"]}
+    for side, levels in (("b", snapshot["bids"]), ("a", snapshot["asks"])):
+        last = {price: quantity for m in deltas for price, quantity in m["data"][side]}
+        left = {price: "0.00000000" for price, quantity in last.items() if float(quantity)}
+        seam[side] = [*map(list, (left | dict(levels)).items())]
+    return {"stream": deltas[0]["stream"], "data": seam}
+
+
+def _span(
+    messages: list[dict[str, Any]], symbol: str, fields: Iterable[str], first_update_id: int
+) -> int:
     """Return the distance by which one symbol's ids or times go on in the next lap."""
     kind = {"a": "aggTrade", "u": "depthUpdate", "E": "depthUpdate"}[next(iter(fields))]
     mine = [m["data"] for m in messages if m["data"]["s"] == symbol and m["data"].get("e") == kind]
     if kind == "aggTrade":
         return int(mine[-1]["a"]) - int(mine[0]["a"]) + 1
     if "u" in fields:
-        return int(mine[-1]["u"]) - int(mine[0]["U"]) + 1
+        return int(mine[-1]["u"]) - first_update_id + 1
     return int(mine[-1]["E"]) - int(mine[0]["E"]) + 100
 
 

@@ -31,7 +31,7 @@ from shared.market.topics import Feed, topic_name, topic_specs
 from shared.settings import process_environment
 
 HERE = Path(__file__).parent
-LAPS = 3
+LAPS = 4
 RUNS = 3
 PACE = 20_000
 PACED_FRAMES = 100_000

@@ -11,10 +11,10 @@ import typer
 import uvloop
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from picows.websockets.asyncio.client import connect
+from picows.websockets.exceptions import WebSocketException
 from rich.console import Console
 from rich.table import Table
-from websockets.exceptions import WebSocketException
-from websockets.sync.client import connect
 
 from shared.errors import LakehouseError
 from shared.logging_config import configure_logging
@@ -87,9 +87,14 @@ def _venue_faults(endpoint: Endpoint) -> Iterator[str]:
     except httpx.HTTPError as error:
         yield f"{endpoint.rest_url} ({error})"
     try:
-        connect(endpoint.ws_url, open_timeout=_ANSWER_S, compression=None).close()
+        asyncio.run(_open_and_close(endpoint.ws_url))
     except (WebSocketException, OSError) as error:
         yield f"{endpoint.ws_url} ({error})"
+
+
+async def _open_and_close(ws_url: str) -> None:
+    async with connect(ws_url, open_timeout=_ANSWER_S, compression=None):
+        pass
 
 
 def _kafka_faults(bootstrap_servers: str) -> Iterator[str]:

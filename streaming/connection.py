@@ -5,8 +5,8 @@ import random
 from collections.abc import Iterator
 
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from picows.websockets.asyncio.client import ClientConnection, connect
+from picows.websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from shared.clock import Clock
 from shared.market.instruments import Subscription
@@ -121,7 +121,8 @@ class Connection:
         producer, protocol = self._producer, self._protocol
         take, now_ns = self._pipeline.take, self._clock.now_ns
         while True:
-            take(await socket.recv(decode=False), now_ns())
+            frame = await socket.recv(decode=False)
+            take(frame, now_ns())  # type: ignore[arg-type]  # typed wider; undecoded it is bytes
             if protocol.has_commands:
                 await self._execute(socket)
             if producer.is_full:

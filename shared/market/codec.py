@@ -25,6 +25,7 @@ from shared.market.events import (
 SCHEMA_VERSION = 1
 RAW_EVENT_TYPE = "raw_frame"
 PAYLOAD_MARK = b',"payload":'
+_INGESTION_MARK = b',"ingestion_timestamp":'
 _RAW_EVENT_TYPE = RAW_EVENT_TYPE.encode()
 # Origins carry the epoch, so their number grows with every reconnect.
 _MOST_PREFIXES = 20_000
@@ -50,20 +51,13 @@ class Codec:
         self._pipeline_version = pipeline_version
         self._encoder = msgspec.json.Encoder()
         self._prefixes: dict[Origin, bytes] = {}
+        self._heads: dict[tuple[Origin, type[Event]], tuple[bytes, int]] = {}
 
     def encode(self, event: Event, ingestion_us: int) -> bytes:
         """Return an event's Kafka value; `ingestion_us` is our time in µs since the epoch."""
-        origin = event.origin
-        prefix = self._prefixes.get(origin) or self._prefix(origin)
-        # {"event_type":"…","origin":{…},"received_ns":… : the nested origin gives way to the prefix.
-        encoded = self._encoder.encode(event)
-        start = encoded.index(b'"origin":{')
-        return b"%b%d,%b%b" % (
-            prefix,
-            ingestion_us,
-            encoded[1:start],
-            encoded[encoded.index(b"}", start) + 2 :],
-        )
+        key = (event.origin, type(event))
+        head, end = self._heads.get(key) or self._head(event)
+        return b"%b%d,%b" % (head, ingestion_us, self._encoder.encode(event)[end:])
 
     def encode_raw(
         self, origin: Origin, payload: bytes, received_ns: int, ingestion_us: int
@@ -78,6 +72,21 @@ class Codec:
             payload,
         )
 
+    def _head(self, event: Event) -> tuple[bytes, int]:
+        """Return what stands before `ingestion_us`, and where an encoded event's own fields begin.
+
+        {"event_type":"…","origin":{…},"received_ns":… : the nested origin gives way to the prefix.
+        """
+        if len(self._heads) >= _MOST_PREFIXES:
+            self._heads.clear()
+        encoded = self._encoder.encode(event)
+        start = encoded.index(b'"origin":{')
+        prefix = self._prefixes.get(event.origin) or self._prefix(event.origin)
+        mark = prefix.index(_INGESTION_MARK)
+        head = prefix[:mark] + b"," + encoded[1 : start - 1] + _INGESTION_MARK
+        self._heads[event.origin, type(event)] = head, encoded.index(b"}", start) + 2
+        return self._heads[event.origin, type(event)]
+
     def _prefix(self, origin: Origin) -> bytes:
         envelope = {
             "schema_version": SCHEMA_VERSION,
@@ -86,7 +95,7 @@ class Codec:
         }
         if len(self._prefixes) >= _MOST_PREFIXES:
             self._prefixes.clear()
-        prefix = msgspec.json.encode(envelope)[:-1] + b',"ingestion_timestamp":'
+        prefix = msgspec.json.encode(envelope)[:-1] + _INGESTION_MARK
         self._prefixes[origin] = prefix
         return prefix
 

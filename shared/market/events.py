@@ -65,7 +65,7 @@ class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     epoch: int
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What all events share; `event_time` is None where the venue sends no time."""
 
     origin: Origin

@@ -16,7 +16,7 @@ def to_us(time: int) -> int:
     return time if time >= _MICROSECONDS_FROM else time * 1000
 
 
-class Trade(msgspec.Struct):
+class Trade(msgspec.Struct, gc=False):
     """`trade`; futures add the execution type `X`."""
 
     E: int
@@ -28,7 +28,7 @@ class Trade(msgspec.Struct):
     X: str | None = None
 
 
-class AggTrade(msgspec.Struct):
+class AggTrade(msgspec.Struct, gc=False):
     """`aggTrade`."""
 
     E: int
@@ -41,7 +41,7 @@ class AggTrade(msgspec.Struct):
     m: bool
 
 
-class Depth(msgspec.Struct):
+class Depth(msgspec.Struct, gc=False):
     """`depthUpdate`; futures add `pu` and `T`."""
 
     E: int
@@ -53,7 +53,7 @@ class Depth(msgspec.Struct):
     T: int | None = None
 
 
-class BookTicker(msgspec.Struct):
+class BookTicker(msgspec.Struct, gc=False):
     """`bookTicker`; spot sends neither time nor event type."""
 
     u: int
@@ -65,7 +65,7 @@ class BookTicker(msgspec.Struct):
     T: int | None = None
 
 
-class Candle(msgspec.Struct):
+class Candle(msgspec.Struct, gc=False):
     """The `k` of a kline message."""
 
     t: int
@@ -85,21 +85,21 @@ class Candle(msgspec.Struct):
     x: bool
 
 
-class Kline(msgspec.Struct):
+class Kline(msgspec.Struct, gc=False):
     """`kline`."""
 
     E: int
     k: Candle
 
 
-class Failure(msgspec.Struct):
+class Failure(msgspec.Struct, gc=False):
     """What a refused request says; the id may be missing."""
 
     msg: str = ""
     code: int = 0
 
 
-class Control(msgspec.Struct):
+class Control(msgspec.Struct, gc=False):
     """Anything that is not stream data: acknowledgements and both shapes of errors."""
 
     id: int | str | None = None
@@ -109,7 +109,7 @@ class Control(msgspec.Struct):
     stream: str | None = None
 
 
-class DepthSnapshot(msgspec.Struct):
+class DepthSnapshot(msgspec.Struct, gc=False):
     """The body of REST `depth`."""
 
     lastUpdateId: int  # noqa: N815 - the venue's name
