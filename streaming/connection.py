@@ -22,7 +22,7 @@ from streaming.instrumentation import ConnectionStats
 from streaming.kafka_producer import EventProducer
 from streaming.pipeline import Pipeline
 from streaming.reconnect import backoff_delays
-from streaming.snapshots import SnapshotFetcher
+from streaming.rest import RestPool as SnapshotFetcher
 
 # What is too large for Kafka must still be seen, to become a dead letter.
 _MAX_FRAME_BYTES = 16 * 1024 * 1024

@@ -22,7 +22,7 @@ from streaming.errors import DeliveryError
 from streaming.http_server import start_http_server
 from streaming.instrumentation import ConnectionStats, StreamingCollector, summary
 from streaming.kafka_producer import EventProducer
-from streaming.snapshots import SnapshotFetcher
+from streaming.rest import RestPool as SnapshotFetcher
 
 
 class StreamingService:
