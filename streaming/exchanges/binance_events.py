@@ -28,7 +28,8 @@ class RefusedMessageError(ValueError):
 Translate = Callable[[Any, Origin, int], Event]
 
 
-def _positive(price: Decimal, quantity: Decimal) -> None:
+def check_positive(price: Decimal, quantity: Decimal) -> None:
+    """Refuse what cannot be a fill; raises RefusedMessageError."""
     if not (price > 0 and quantity > 0 and quantity.is_finite() and price.is_finite()):
         raise RefusedMessageError(f"price {price} and quantity {quantity} must be above 0")
 
@@ -41,7 +42,8 @@ def _levels(levels: list[PriceLevel]) -> None:
             )
 
 
-def _taker(buyer_is_maker: bool) -> Side:
+def taker(buyer_is_maker: bool) -> Side:
+    """Return the taker's side from the venue's `m`."""
     return Side.SELL if buyer_is_maker else Side.BUY
 
 
@@ -52,7 +54,7 @@ def _optional_us(time: int | None) -> int | None:
 def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
     """One fill. Futures records that are no book trades (`X` not MARKET) may have size 0."""
     if message.X is None or message.X == "MARKET":
-        _positive(message.p, message.q)
+        check_positive(message.p, message.q)
     else:
         _levels([(message.p or Decimal(1), message.q)])
     return Trade(
@@ -62,7 +64,7 @@ def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
         trade_id=str(message.t),
         price=message.p,
         quantity=message.q,
-        side=_taker(message.m),
+        side=taker(message.m),
         trade_time=to_us(message.T),
         execution_type=message.X,
     )
@@ -70,7 +72,7 @@ def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
 
 def aggregate_trade(message: wire.AggTrade, origin: Origin, received_ns: int) -> AggregateTrade:
     """Fills of one taker order. Spot rows that Binance invalidated (price 0, f -1) are refused."""
-    _positive(message.p, message.q)
+    check_positive(message.p, message.q)
     return AggregateTrade(
         origin=origin,
         received_ns=received_ns,
@@ -78,7 +80,7 @@ def aggregate_trade(message: wire.AggTrade, origin: Origin, received_ns: int) ->
         trade_id=str(message.a),
         price=message.p,
         quantity=message.q,
-        side=_taker(message.m),
+        side=taker(message.m),
         trade_time=to_us(message.T),
         first_trade_id=str(message.f),
         last_trade_id=str(message.l),

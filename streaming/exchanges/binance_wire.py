@@ -111,6 +111,28 @@ class Control(msgspec.Struct):
     stream: str | None = None
 
 
+class AggTradeRow(msgspec.Struct):
+    """A row of REST `aggTrades`: the stream's fields without a time of sending."""
+
+    T: int
+    a: int
+    p: Decimal
+    q: Decimal
+    f: int
+    l: int  # noqa: E741 - the venue's name
+    m: bool
+
+
+class TradeRow(msgspec.Struct):
+    """A row of REST `historicalTrades`."""
+
+    id: int
+    price: Decimal
+    qty: Decimal
+    time: int
+    isBuyerMaker: bool  # noqa: N815 - the venue's name
+
+
 class DepthSnapshot(msgspec.Struct):
     """The body of REST `depth`."""
 
