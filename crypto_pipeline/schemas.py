@@ -140,6 +140,8 @@ BODY: dict[Feed, tuple[Field, ...]] = {
         _text("reason", required=False),
         _long("expected", required=False),
         _long("received", required=False),
+        _long("first_id", required=False),
+        _long("last_id", required=False),
     ),
     Feed.RAW_EVENTS: (),
     Feed.DEAD_LETTERS: (_text("reason"), _text("payload")),

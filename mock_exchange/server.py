@@ -20,7 +20,7 @@ _PUBLIC = ("depth", "bookTicker", "trade")
 _MESSAGES_PER_SECOND = {Market.SPOT: 5, Market.UM: 10}
 _PING_S = {Market.SPOT: 20.0, Market.UM: 180.0}
 _REST_PREFIX = {Market.SPOT: "/api/v3/", Market.UM: "/fapi/v1/"}
-_WEIGHTS = {"depth": 50, "exchangeInfo": 20, "aggTrades": 4, "klines": 2}
+_WEIGHTS = {"depth": 50, "exchangeInfo": 20, "aggTrades": 4, "historicalTrades": 25, "klines": 2}
 
 
 class Client:

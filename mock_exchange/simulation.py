@@ -1,7 +1,7 @@
 """Runs simulators against the clock, sends their messages, and answers REST from the same state."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -74,22 +74,25 @@ class Simulation:
 
     async def rest(self, market: Market, call: str, query: Mapping[str, str]) -> bytes:
         """Answer from the present state."""
+        answer: Any
         match call:
             case "ping":
-                return b"{}"
+                answer = {}
             case "time":
-                return msgspec.json.encode({"serverTime": self._now_ms()})
+                answer = {"serverTime": self._now_ms()}
             case "exchangeInfo":
-                return self._exchange_info(market)
+                answer = self._exchange_info(market)
             case "depth":
-                return msgspec.json.encode(self._symbol(market, query).snapshot())
+                answer = self._symbol(market, query).snapshot()
             case "klines":
-                rows = self._symbol(market, query).kline_rows()
-                return msgspec.json.encode(rows[-_limit(query) :])
+                answer = self._symbol(market, query).kline_rows()[-_limit(query) :]
             case "aggTrades":
-                return msgspec.json.encode(self._aggregates(market, query))
+                answer = self._aggregates(market, query)
+            case "historicalTrades" if market is Market.SPOT:
+                answer = _wanted(self._symbol(market, query).fills, "id", query)
             case _:
                 raise RestError(404, -1000, f"{call} is not simulated")
+        return msgspec.json.encode(answer)
 
     async def _send(self, market: Market, symbol: str, messages: list[Message]) -> None:
         for channel, data in messages:
@@ -113,14 +116,11 @@ class Simulation:
         return found
 
     def _aggregates(self, market: Market, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        trades = list(self._symbol(market, query).trades)
-        if "fromId" in query:
-            start = int(query["fromId"])
-            trades = [item for item in trades if item["a"] >= start][: _limit(query)]
+        trades = _wanted(self._symbol(market, query).trades, "a", query)
         keys = ("a", "p", "q", "f", "l", "T", "m")
-        return [{key: item[key] for key in keys} for item in trades[-_limit(query) :]]
+        return [{key: item[key] for key in keys} for item in trades]
 
-    def _exchange_info(self, market: Market) -> bytes:
+    def _exchange_info(self, market: Market) -> dict[str, Any]:
         symbols = [
             {
                 "symbol": symbol,
@@ -131,12 +131,20 @@ class Simulation:
             for of, symbol in self._simulators
             if of is market
         ]
-        return msgspec.json.encode(
-            {"timezone": "UTC", "serverTime": self._now_ms(), "symbols": symbols}
-        )
+        return {"timezone": "UTC", "serverTime": self._now_ms(), "symbols": symbols}
 
     def _now_ms(self) -> int:
         return self._clock.now_ns() // 1_000_000
+
+
+def _wanted(
+    rows: Iterable[dict[str, Any]], identity: str, query: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return the rows from `fromId` on, without it the latest, at most `limit`."""
+    if "fromId" not in query:
+        return list(rows)[-_limit(query) :]
+    start = int(query["fromId"])
+    return [item for item in rows if item[identity] >= start][: _limit(query)]
 
 
 def _limit(query: Mapping[str, str]) -> int:

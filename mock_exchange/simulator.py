@@ -16,6 +16,7 @@ from shared.market.instruments import Market
 
 _DEPTH_LEVELS = 200
 _KEPT_TRADES = 20_000
+_KEPT_FILLS = 40_000
 _KEPT_CANDLES = 1_500
 _MINUTE_MS = 60_000
 # A step's chance of cancelling or adding at each of this many levels near the touch.
@@ -92,6 +93,7 @@ class Simulator:
     rate: float
     candles: deque[Candle] = field(default_factory=lambda: deque(maxlen=_KEPT_CANDLES))
     trades: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_KEPT_TRADES))
+    fills: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_KEPT_FILLS))
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - a market, not a secret
@@ -268,6 +270,17 @@ class Simulator:
             "T": self._now_ms,
             "m": not is_buy,
         }
+        self.fills.append(
+            {
+                "id": self._trade_id,
+                "price": message["p"],
+                "qty": message["q"],
+                "quoteQty": self._notional(ticks * lots),
+                "time": self._now_ms,
+                "isBuyerMaker": not is_buy,
+                "isBestMatch": True,
+            }
+        )
         return message if self.market is Market.SPOT else message | {"X": "MARKET"}
 
     def _quotes(self) -> list[Message]:

@@ -8,7 +8,7 @@ from shared.market.instruments import Exchange, Market, Subscription
 
 
 class RestLimits(msgspec.Struct, frozen=True):
-    """How much snapshots may use of a venue's REST budget, and which header tells what is used."""
+    """How much we may use of a venue's REST budget, and which header tells what is used."""
 
     weight_per_minute: int
     used_weight_header: str

@@ -22,7 +22,7 @@ from streaming.instrumentation import ConnectionStats
 from streaming.kafka_producer import EventProducer
 from streaming.pipeline import Pipeline
 from streaming.reconnect import backoff_delays
-from streaming.snapshots import SnapshotFetcher
+from streaming.rest import RestPool
 
 # What is too large for Kafka must still be seen, to become a dead letter.
 _MAX_FRAME_BYTES = 16 * 1024 * 1024
@@ -43,7 +43,7 @@ class Connection:
         plan: ConnectionPlan,
         protocol: ExchangeProtocol,
         producer: EventProducer,
-        snapshots: SnapshotFetcher,
+        snapshots: RestPool,
         clock: Clock,
     ) -> None:
         self.plan = plan

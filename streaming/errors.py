@@ -7,6 +7,8 @@ LakehouseError
     └── VenueError        a REST call of the venue failed; the protocol decides when to ask again
 """
 
+from http import HTTPStatus
+
 from shared.errors import LakehouseError
 
 
@@ -35,9 +37,15 @@ class DeliveryError(StreamingError):
 
 
 class VenueError(StreamingError):
-    """A REST call failed or was refused."""
+    """A REST call failed or was refused; `status` is the HTTP status, None where none came."""
 
-    def __init__(self, url: str, reason: str) -> None:
+    def __init__(self, url: str, reason: str, status: int | None = None) -> None:
         super().__init__(f"{url}: {reason}")
         self.url = url
         self.reason = reason
+        self.status = status
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the venue is away or in trouble, so that the same call may do later."""
+        return self.status is None or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -22,7 +22,7 @@ from streaming.errors import DeliveryError
 from streaming.http_server import start_http_server
 from streaming.instrumentation import ConnectionStats, StreamingCollector, summary
 from streaming.kafka_producer import EventProducer
-from streaming.snapshots import SnapshotFetcher
+from streaming.rest import RestPool
 
 
 class StreamingService:
@@ -40,7 +40,7 @@ class StreamingService:
         )
         self._connections: dict[str, Connection] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._fetchers: dict[str, SnapshotFetcher] = {}
+        self._fetchers: dict[str, RestPool] = {}
         self._log = structlog.get_logger()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -127,7 +127,7 @@ class StreamingService:
         rest_url = item.endpoint.rest_url
         if rest_url not in self._fetchers:
             limits = item.endpoint.rest_limits
-            self._fetchers[rest_url] = SnapshotFetcher(rest_url, limits, self._clock)
+            self._fetchers[rest_url] = RestPool(rest_url, limits, self._clock)
         language = protocol(item, self._settings.streaming.book_levels)
         return Connection(item, language, self._producer, self._fetchers[rest_url], self._clock)
 

@@ -47,6 +47,8 @@ class StreamState(StrEnum):
     BROKEN = "broken"
     RESYNCED = "resynced"
     CLOSED = "closed"
+    HEALED = "healed"
+    UNHEALABLE = "unhealable"
 
 
 class Origin(msgspec.Struct, frozen=True, cache_hash=True):
@@ -163,12 +165,18 @@ class Kline(Event, frozen=True, kw_only=True, tag_field="event_type", tag="kline
 
 
 class StreamStatus(Event, frozen=True, kw_only=True, tag_field="event_type", tag="stream_status"):
-    """A subscription changed state. A gap names the id that was expected and the one that came."""
+    """A subscription changed state, or the missing part of it was looked for.
+
+    A gap names the id that was expected and the one that came; `healed` and `unhealable` name the
+    first and the last id that were fetched afterwards, or that the venue does not have.
+    """
 
     state: StreamState
     reason: str
     expected: int | None = None
     received: int | None = None
+    first_id: int | None = None
+    last_id: int | None = None
 
 
 class DeadLetter(Event, frozen=True, kw_only=True, tag_field="event_type", tag="dead_letter"):

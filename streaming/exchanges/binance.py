@@ -23,7 +23,6 @@ from shared.market.book_sync import BookSync, FuturesRule, Gap, SpotRule, SyncSt
 from shared.market.events import (
     BookDelta,
     BookSnapshot,
-    DeadLetter,
     Event,
     Origin,
     Source,
@@ -35,7 +34,13 @@ from shared.market.topics import CONTROL_SYMBOL
 from streaming.exchanges.amounts import exact, reader, require_levels
 from streaming.exchanges.binance_events import channel_kind, translator
 from streaming.exchanges.binance_wire import Control, DepthSnapshot
-from streaming.exchanges.protocol import Command, FetchSnapshot, Reconnect, SendText
+from streaming.exchanges.protocol import (
+    Command,
+    FetchSnapshot,
+    Reconnect,
+    SendText,
+    dead_letter,
+)
 
 _MINUTE_US = 60_000_000
 _STREAM_HEAD = b'{"stream":"'
@@ -184,7 +189,7 @@ class BinanceProtocol:
             message = stream.decoder.decode(data).data
             event = stream.translate(message, stream.origin, received_ns, reader(data))
         except ValueError as error:
-            return [_dead_letter(stream.origin, data, str(error), received_ns)]
+            return [dead_letter(stream.origin, data, str(error), received_ns)]
         if stream.is_live and stream.sync is None and not stream.counts_ids:
             return [event]
         return self._followed(stream, event, received_ns)
@@ -202,7 +207,7 @@ class BinanceProtocol:
             require_levels(snapshot.asks, exact)
         except ValueError as error:
             self._fetch(stream, received_ns)
-            return [_dead_letter(stream.origin, body, f"depth snapshot: {error}", received_ns)]
+            return [dead_letter(stream.origin, body, f"depth snapshot: {error}", received_ns)]
         gap = stream.sync.snapshot(snapshot.lastUpdateId, snapshot.bids, snapshot.asks)
         if gap is not None:
             self._fetch(stream, received_ns)
@@ -265,18 +270,18 @@ class BinanceProtocol:
         try:
             message = _control_decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return [_dead_letter(self.control_origin, data, str(error), received_ns)]
+            return [dead_letter(self.control_origin, data, str(error), received_ns)]
         if message.stream == "!serverShutdown" or b'"e":"serverShutdown"' in data:
             self._commands.append(Reconnect("serverShutdown"))
             return []
         if message.stream is not None:
             reason = f"stream {message.stream} is not subscribed"
-            return [_dead_letter(self.control_origin, data, reason, received_ns)]
+            return [dead_letter(self.control_origin, data, reason, received_ns)]
         asked = self._pending.pop(message.id, []) if isinstance(message.id, int) else []
         failure = message.error.msg if message.error else message.msg
         if message.error or message.code is not None:
             self._commands.append(Reconnect(f"request refused: {failure}"))
-            return [_dead_letter(self.control_origin, data, failure, received_ns)]
+            return [dead_letter(self.control_origin, data, failure, received_ns)]
         return [self._status(item, StreamState.SUBSCRIBED, "", received_ns) for item in asked]
 
     def _request(self, method: str, streams: list[_Stream]) -> None:
@@ -340,13 +345,3 @@ class BinanceProtocol:
             expected=gap.expected,
             received=gap.received,
         )
-
-
-def _dead_letter(origin: Origin, data: bytes, reason: str, received_ns: int) -> DeadLetter:
-    return DeadLetter(
-        origin=origin,
-        received_ns=received_ns,
-        event_time=None,
-        reason=reason,
-        payload=data.decode(errors="backslashreplace"),
-    )

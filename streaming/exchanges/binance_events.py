@@ -28,7 +28,8 @@ from streaming.exchanges.binance_wire import to_us
 Translate = Callable[[Any, Origin, int, Reader], Event]
 
 
-def _taker(buyer_is_maker: bool) -> Side:
+def taker(buyer_is_maker: bool) -> Side:
+    """Return the taker's side from the venue's `m`."""
     return Side.SELL if buyer_is_maker else Side.BUY
 
 
@@ -49,7 +50,7 @@ def trade(message: wire.Trade, origin: Origin, received_ns: int, read: Reader) -
         trade_id=str(message.t),
         price=message.p,
         quantity=message.q,
-        side=_taker(message.m),
+        side=taker(message.m),
         trade_time=to_us(message.T),
         execution_type=message.X,
     )
@@ -67,7 +68,7 @@ def aggregate_trade(
         trade_id=str(message.a),
         price=message.p,
         quantity=message.q,
-        side=_taker(message.m),
+        side=taker(message.m),
         trade_time=to_us(message.T),
         first_trade_id=str(message.f),
         last_trade_id=str(message.l),

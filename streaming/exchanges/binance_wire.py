@@ -109,6 +109,28 @@ class Control(msgspec.Struct, gc=False):
     stream: str | None = None
 
 
+class AggTradeRow(msgspec.Struct, gc=False):
+    """A row of REST `aggTrades`: the stream's fields without a time of sending."""
+
+    T: int
+    a: int
+    p: Amount
+    q: Amount
+    f: int
+    l: int  # noqa: E741 - the venue's name
+    m: bool
+
+
+class TradeRow(msgspec.Struct, gc=False):
+    """A row of REST `historicalTrades`."""
+
+    id: int
+    price: Amount
+    qty: Amount
+    time: int
+    isBuyerMaker: bool  # noqa: N815 - the venue's name
+
+
 class DepthSnapshot(msgspec.Struct, gc=False):
     """The body of REST `depth`."""
 

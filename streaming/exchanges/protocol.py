@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from shared.market.events import Event, Origin
+from shared.market.events import DeadLetter, Event, Origin
 from shared.market.instruments import Subscription
 
 
@@ -44,6 +44,17 @@ class Reconnect(msgspec.Struct, frozen=True):
 
 
 Command = SendText | FetchSnapshot | Reconnect
+
+
+def dead_letter(origin: Origin, data: bytes, reason: str, received_ns: int) -> DeadLetter:
+    """Return what becomes of a payload that cannot be understood."""
+    return DeadLetter(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=None,
+        reason=reason,
+        payload=data.decode(errors="backslashreplace"),
+    )
 
 
 class ExchangeProtocol(Protocol):

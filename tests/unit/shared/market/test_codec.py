@@ -37,7 +37,7 @@ EVENTS: list[Event] = [
         quote_volume=ONE, trade_count=1, taker_buy_volume=ONE, taker_buy_quote_volume=ONE, first_trade_id=None,
         last_trade_id=None, is_closed=True,
     ),
-    StreamStatus(**COMMON, state=StreamState.GAP, reason="ids", expected=1, received=3),
+    StreamStatus(**COMMON, state=StreamState.GAP, reason="ids", expected=1, received=3, first_id=1, last_id=2),
     DeadLetter(**COMMON, reason='not "JSON"', payload='{"origin":{'),
 ]  # fmt: skip
 
