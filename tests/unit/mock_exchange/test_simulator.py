@@ -4,7 +4,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_exchange.simulator import LISTINGS, Simulator
+from mock_exchange.listings import LISTINGS
+from mock_exchange.simulator import Simulator
 from shared.market.instruments import Market
 from streaming.exchanges.binance_events import translator
 
