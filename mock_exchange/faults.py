@@ -197,7 +197,7 @@ class Faults:
             case Close():
                 self._over.append(entry)
                 return [SendClose(number, fault.code, fault.reason) for number in entry.targets]
-            case ServerShutdown():
+            case _:
                 self._active.append(entry)
                 return [SendNotice(number) for number in entry.targets]
 
@@ -234,7 +234,7 @@ class Faults:
                 out = [spoiled(fault, item, self._random) for item in out]
             case Huge():
                 out = [padded(item, fault.bytes) for item in out]
-            case Drip():
+            case _:
                 out = [delayed(item, fault.delay_ms / 1000) for item in out]
         self._count(entry)
         return out
