@@ -68,7 +68,7 @@ async def _serve(
         await runner.cleanup()
 
 
-def _run(venue_of: Callable[[MockServer], Venue], scenario: Path | None, seed: int = 1) -> None:
+def _run(venue_of: Callable[[MockServer], Venue], scenario: Path | None, seed: int) -> None:
     faults = [] if scenario is None else load_scenario(scenario)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(load_settings().mock, venue_of, faults, seed))
@@ -86,7 +86,9 @@ def _listings(symbols: str, count: int, quiet_share: float) -> list[Listing]:
 
 @app.command()
 def simulate(
-    seed: Annotated[int, typer.Option(help="The same seed moves prices the same way.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="The same seed moves prices and chooses in faults the same way.")
+    ] = 1,
     symbols: _Symbols = "BTCUSDT,ETHUSDT,SOLUSDT",
     count: _SyntheticCount = 0,
     quiet_share: Annotated[
@@ -116,10 +118,15 @@ def play(
     ] = False,
     kept_trades: _KeptTrades = KEPT_TRADES,
     scenario: _Scenario = None,
+    seed: Annotated[int, typer.Option(help="Decides what faults leave to chance.")] = 1,
 ) -> None:
     """Play recordings (gzip JSON lines of recv_ns, kind, url, raw) to whoever subscribes them."""
     pace = None if speed == "max" else float(speed)
-    _run(lambda server: Player(files, server, SystemClock(), pace, rewind, kept_trades), scenario)
+    _run(
+        lambda server: Player(files, server, SystemClock(), pace, rewind, kept_trades),
+        scenario,
+        seed,
+    )
 
 
 @app.command()

@@ -21,7 +21,6 @@ from mock_exchange.fault_kinds import (
     AnyFrameFault,
     ClockSkew,
     Close,
-    Drip,
     Drop,
     FrameFault,
     Huge,

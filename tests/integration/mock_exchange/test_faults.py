@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
-from mock_exchange.control import Control
 from mock_exchange.fault_kinds import decode_faults
 from mock_exchange.listings import LISTINGS
 from mock_exchange.server import MockServer
@@ -46,28 +44,22 @@ class Mock:
         return answer.json()
 
 
-@asynccontextmanager
-async def mock_exchange(*scenario: dict) -> AsyncIterator[Mock]:
-    """A simulated venue in this loop, on free ports."""
-    server = MockServer(SystemClock(), decode_faults(list(scenario)))
-    names = [(Market.SPOT, LISTINGS["BTCUSDT"])]
-    server.venue = Simulation(names, 1, 50, 1000, server, SystemClock())
-    runners = [
-        web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        for app in (server.app(Market.SPOT), Control(server).app())
-    ]
-    for runner in runners:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-    spot, control = (f"127.0.0.1:{runner.addresses[0][1]}" for runner in runners)
-    running = asyncio.create_task(server.run())
-    try:
-        async with httpx.AsyncClient(base_url=f"http://{control}", trust_env=False) as client:
+@pytest.fixture
+def mock_exchange(serving):
+    """Runs a simulated venue with a scenario."""
+
+    @asynccontextmanager
+    async def run(*scenario: dict) -> AsyncIterator[Mock]:
+        server = MockServer(SystemClock(), decode_faults(list(scenario)))
+        names = [(Market.SPOT, LISTINGS["BTCUSDT"])]
+        server.venue = Simulation(names, 1, 50, 1000, server, SystemClock())
+        async with (
+            serving(server) as (spot, control),
+            httpx.AsyncClient(base_url=f"http://{control}", trust_env=False) as client,
+        ):
             yield Mock(spot, client)
-    finally:
-        running.cancel()
-        for runner in runners:
-            await runner.cleanup()
+
+    return run
 
 
 async def messages(client: ClientConnection, count: int) -> list[dict]:
@@ -90,7 +82,7 @@ def chains(numbers: list[int]) -> list[list[int]]:
     return ranges
 
 
-async def test_truth_is_what_the_client_received_and_the_venue_had_more():
+async def test_truth_is_what_the_client_received_and_the_venue_had_more(mock_exchange):
     async with mock_exchange() as mock:
         async with mock.connect(TRADES) as client:
             seen = ids(await messages(client, 30))
@@ -108,7 +100,7 @@ async def test_truth_is_what_the_client_received_and_the_venue_had_more():
         assert len(depth["ranges"]) == 1  # sent to nobody, but accounted for, and one chain
 
 
-async def test_a_drop_resets_the_matching_connection_only():
+async def test_a_drop_resets_the_matching_connection_only(mock_exchange):
     async with mock_exchange() as mock, mock.connect(TRADES) as trades, mock.connect(DEPTH) as book:
         await messages(trades, 1)
         await mock.fault(kind="drop", streams="*@aggTrade")
@@ -119,7 +111,7 @@ async def test_a_drop_resets_the_matching_connection_only():
         assert (await mock.control.get("/clients")).json()["clients"][0]["streams"] == [DEPTH]
 
 
-async def test_a_close_says_its_code():
+async def test_a_close_says_its_code(mock_exchange):
     async with mock_exchange() as mock, mock.connect(TRADES) as client:
         await mock.fault(kind="close", code=1001, reason="24 h")
         with pytest.raises(ConnectionClosed) as ended:
@@ -127,7 +119,7 @@ async def test_a_close_says_its_code():
         assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (1001, "24 h")
 
 
-async def test_silence_stops_one_channel_until_it_is_lifted():
+async def test_silence_stops_one_channel_until_it_is_lifted(mock_exchange):
     async with mock_exchange() as mock, mock.connect(TRADES, DEPTH) as client:
         await mock.fault(kind="silence", streams="*@aggTrade")
         applied = (await mock.applied())[0]
@@ -145,7 +137,7 @@ async def test_silence_stops_one_channel_until_it_is_lifted():
         assert account["count"] < venue["count"]
 
 
-async def test_silent_new_connections_are_acknowledged():
+async def test_silent_new_connections_are_acknowledged(mock_exchange):
     async with mock_exchange() as mock, mock.connect(TRADES) as old:
         await mock.fault(kind="silence", new_connections=True)
         async with mock.connect() as new:
@@ -157,7 +149,7 @@ async def test_silent_new_connections_are_acknowledged():
                     await new.recv()
 
 
-async def test_skipped_trades_are_missing_and_rest_still_tells_them():
+async def test_skipped_trades_are_missing_and_rest_still_tells_them(mock_exchange):
     async with mock_exchange() as mock:
         async with mock.connect(TRADES) as client:
             seen = ids(await messages(client, 5))
@@ -178,7 +170,7 @@ async def test_skipped_trades_are_missing_and_rest_still_tells_them():
         assert [fill["id"] for fill in fills][:2] == [rows[0]["f"], rows[0]["f"] + 1]
 
 
-async def test_repeats_reorders_and_damage_show_in_the_account():
+async def test_repeats_reorders_and_damage_show_in_the_account(mock_exchange):
     async with mock_exchange() as mock, mock.connect(TRADES) as client:
         await messages(client, 1)
         await mock.fault(kind="repeat", count=2)
@@ -195,7 +187,7 @@ async def test_repeats_reorders_and_damage_show_in_the_account():
         assert await mock.applied() == [2, 1, 1]
 
 
-async def test_a_dripping_stream_is_late_and_in_order_and_others_are_not():
+async def test_a_dripping_stream_is_late_and_in_order_and_others_are_not(mock_exchange):
     async with mock_exchange() as mock, mock.connect(TRADES, DEPTH) as client:
         await mock.fault(kind="drip", streams=TRADES, delay_ms=1500, for_s=3)
         frames = await messages(client, 200)
@@ -209,7 +201,7 @@ async def test_a_dripping_stream_is_late_and_in_order_and_others_are_not():
         assert late
 
 
-async def test_server_shutdown_gives_notice_and_then_closes():
+async def test_server_shutdown_gives_notice_and_then_closes(mock_exchange):
     async with (
         mock_exchange({"kind": "server_shutdown", "at_s": 0.2, "close_after_s": 0.5}) as mock,
         mock.connect() as client,
@@ -224,7 +216,7 @@ async def test_server_shutdown_gives_notice_and_then_closes():
         assert client.close_code == 1001
 
 
-async def test_rest_is_refused_for_as_many_calls_as_asked():
+async def test_rest_is_refused_for_as_many_calls_as_asked(mock_exchange):
     async with mock_exchange() as mock, httpx.AsyncClient(trust_env=False) as rest:
         depth = f"http://{mock.spot}/api/v3/depth?symbol=BTCUSDT"
         await mock.fault(kind="rest_error", status=429, retry_after_s=7, calls="depth", count=2)
@@ -235,7 +227,7 @@ async def test_rest_is_refused_for_as_many_calls_as_asked():
         assert (await rest.get(f"http://{mock.spot}/api/v3/time")).status_code == 200
 
 
-async def test_a_stale_snapshot_is_older_and_a_skewed_clock_is_off():
+async def test_a_stale_snapshot_is_older_and_a_skewed_clock_is_off(mock_exchange):
     async with mock_exchange() as mock, httpx.AsyncClient(trust_env=False) as rest:
         depth = f"http://{mock.spot}/api/v3/depth?symbol=BTCUSDT"
         async with mock.connect(DEPTH) as client:
@@ -250,7 +242,7 @@ async def test_a_stale_snapshot_is_older_and_a_skewed_clock_is_off():
         assert SystemClock().now_ns() // 1_000_000 - now > 50_000
 
 
-async def test_new_connections_are_refused_for_a_time():
+async def test_new_connections_are_refused_for_a_time(mock_exchange):
     async with mock_exchange() as mock:
         await mock.fault(kind="refuse", for_s=600, status=403)
         with pytest.raises(InvalidStatus) as refused:
@@ -272,7 +264,7 @@ async def test_new_connections_are_refused_for_a_time():
         ),
     ],
 )
-async def test_a_bad_fault_is_refused_by_name(body, text):
+async def test_a_bad_fault_is_refused_by_name(mock_exchange, body, text):
     async with mock_exchange() as mock:
         answer = await mock.control.post("/faults", content=body)
         assert answer.status_code == 400
@@ -280,7 +272,7 @@ async def test_a_bad_fault_is_refused_by_name(body, text):
         assert await mock.applied() == []
 
 
-async def test_truth_says_what_is_wrong_with_a_question():
+async def test_truth_says_what_is_wrong_with_a_question(mock_exchange):
     async with mock_exchange() as mock:
         assert (await mock.control.get("/truth")).json()["error"].startswith("`market` is missing")
         for query, status in (("market=x&stream=y", 400), ("market=spot&stream=y", 404)):
