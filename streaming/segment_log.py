@@ -74,7 +74,6 @@ class SegmentLog:
         self._active: int | None = None
         self._segment_file = -1
         self._is_unsynced = False
-        self._reader: tuple[int, FileIO] | None = None
         self._damaged: set[int] = set()
         self.fault: str | None = None
         """Why the disk does not take more, None while it does."""
@@ -210,7 +209,6 @@ class SegmentLog:
         """Flush, and let go of the folder; the records stay."""
         self.flush()
         self._seal()
-        self._close_reader()
         if self._lock_file >= 0:
             os.close(self._lock_file)
             self._lock_file = -1
@@ -285,11 +283,8 @@ class SegmentLog:
 
     def _read_segment(self, most: int) -> Decoded:
         segment, offset, number = msgspec.structs.astuple(self._cursor)
-        if self._reader is None or self._reader[0] != segment:
-            self._close_reader()
-            self._reader = (segment, FileIO(self._path(segment)))
-        data = _read_at(self._reader[1], offset)
-        found = decode(data, most)
+        with FileIO(self._path(segment)) as file:
+            found = decode(_read_at(file, offset), most)
         self._cursor = Position(segment, offset + found.used, number + len(found.records))
         return found
 
@@ -310,12 +305,10 @@ class SegmentLog:
         self._cursor = Position(following, 0, following)
 
     def _drop(self, segment: int) -> None:
-        self._close_reader()
         del self._sizes[segment]
         self._path(segment).unlink()
 
     def _set_aside(self, segment: int) -> None:
-        self._close_reader()
         self._damaged.discard(segment)
         self._damaged_bytes += self._sizes.pop(segment)
         self._path(segment).rename(self._path(segment).with_suffix(_DAMAGED))
@@ -344,11 +337,6 @@ class SegmentLog:
                 os.fsync(file)
             finally:
                 os.close(file)
-
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader[1].close()
-            self._reader = None
 
     def _path(self, segment: int) -> Path:
         return self._folder / f"{segment:020}{_SUFFIX}"
