@@ -103,6 +103,23 @@ class StreamingSettings(Section):
         return self
 
 
+class RecorderSettings(Section):
+    """What is kept of the frames as they came."""
+
+    enabled: bool = False
+    dir: str = ""  # empty: <data_dir>/recordings
+    file_bytes: Annotated[int, Field(ge=1000)] = 256 * 1024**2
+    file_s: Annotated[float, Field(gt=0)] = 3600
+    most_bytes: Annotated[int, Field(ge=2000)] = 20 * 1024**3
+    most_days: Annotated[float, Field(gt=0)] = 30
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        if self.most_bytes < 2 * self.file_bytes:
+            raise ValueError("most_bytes must be at least twice file_bytes")
+        return self
+
+
 class BinanceSettings(Section):
     """Binance's servers, per market; point them at `mock_exchange` to run without internet."""
 
@@ -154,6 +171,7 @@ class Settings(BaseSettings):
     paths: PathSettings = PathSettings()
     kafka: KafkaSettings = KafkaSettings()
     streaming: StreamingSettings = StreamingSettings()
+    recorder: RecorderSettings = RecorderSettings()
     binance: BinanceSettings = BinanceSettings()
     spark: SparkSettings = SparkSettings()
     dagster: DagsterSettings = DagsterSettings()
@@ -164,6 +182,11 @@ class Settings(BaseSettings):
     def spill_dir(self) -> Path:
         """Folder of the records that wait for the broker."""
         return Path(self.streaming.spill_dir or self.paths.data_dir / "spill")
+
+    @property
+    def recorder_dir(self) -> Path:
+        """Folder of the frames as they came."""
+        return Path(self.recorder.dir or self.paths.data_dir / "recordings")
 
 
 def variable_name(section: str, field: str) -> str:
