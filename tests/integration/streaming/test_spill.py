@@ -17,6 +17,7 @@ from shared.market.events import Origin, Source
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import Feed, topic_specs
 from shared.settings import KafkaSettings
+from streaming.errors import DeliveryError
 from streaming.kafka_producer import EventProducer
 from streaming.segment_log import SegmentLog
 from streaming.spill import SpillState
@@ -269,3 +270,21 @@ async def test_kill_9_in_an_outage_loses_nothing_that_was_spilled(broker: Broker
         assert all(numbers == sorted(set(numbers)) for numbers in found.values())
     assert {number for number in every if number < 1_000_000} >= set(range(max(lost, 0), first))
     assert every >= set(range(1_000_000, second)), "with a spill left behind all goes to disk"
+
+
+async def test_a_record_that_the_broker_refuses_for_good_still_ends_the_run(
+    broker: Broker, tmp_path: Path
+):
+    producer = sender(broker, tmp_path / "spill")
+    running = asyncio.create_task(producer.run())
+    await send(producer, 0, 100)
+    while producer.stats.produced < 100:  # noqa: ASYNC110 - a counter tells nobody
+        await asyncio.sleep(0.05)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    for future in admin.delete_topics(["binance-raw-events"]).values():
+        future.result(30)
+    await send(producer, 100, 50)
+    with pytest.raises(DeliveryError, match="binance-raw-events"):
+        await asyncio.wait_for(running, 120)
+    assert producer.stats.failed > 0
+    assert await producer.close(5) == producer.stats.failed
