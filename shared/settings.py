@@ -89,11 +89,34 @@ class StreamingSettings(Section):
     symbols_poll_s: Annotated[float, Field(gt=0, le=5)] = 1
     book_levels: Annotated[int, Field(ge=10, le=5000)] = 1000
     pipeline_version: str = "1.0.0"
+    spill_dir: str = ""  # empty: <data_dir>/spill
+    spill_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3  # 0: none
+    spill_segment_bytes: Annotated[int, Field(ge=64 * 1024)] = 64 * 1024**2
+    spill_fsync: bool = False
 
     @model_validator(mode="after")
-    def _low_is_below_high(self) -> Self:
+    def _limits_fit(self) -> Self:
         if self.low_water_frames >= self.high_water_frames:
             raise ValueError("low_water_frames must be below high_water_frames")
+        if 0 < self.spill_bytes < 2 * self.spill_segment_bytes:
+            raise ValueError("spill_bytes must be 0 or at least twice spill_segment_bytes")
+        return self
+
+
+class RecorderSettings(Section):
+    """What is kept of the frames as they came."""
+
+    enabled: bool = False
+    dir: str = ""  # empty: <data_dir>/recordings
+    file_bytes: Annotated[int, Field(ge=1000)] = 256 * 1024**2
+    file_s: Annotated[float, Field(gt=0)] = 3600
+    most_bytes: Annotated[int, Field(ge=2000)] = 20 * 1024**3
+    most_days: Annotated[float, Field(gt=0)] = 30
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        if self.most_bytes < 2 * self.file_bytes:
+            raise ValueError("most_bytes must be at least twice file_bytes")
         return self
 
 
@@ -148,11 +171,22 @@ class Settings(BaseSettings):
     paths: PathSettings = PathSettings()
     kafka: KafkaSettings = KafkaSettings()
     streaming: StreamingSettings = StreamingSettings()
+    recorder: RecorderSettings = RecorderSettings()
     binance: BinanceSettings = BinanceSettings()
     spark: SparkSettings = SparkSettings()
     dagster: DagsterSettings = DagsterSettings()
     mock: MockSettings = MockSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def spill_dir(self) -> Path:
+        """Folder of the records that wait for the broker."""
+        return Path(self.streaming.spill_dir or self.paths.data_dir / "spill")
+
+    @property
+    def recorder_dir(self) -> Path:
+        """Folder of the frames as they came."""
+        return Path(self.recorder.dir or self.paths.data_dir / "recordings")
 
 
 def variable_name(section: str, field: str) -> str:

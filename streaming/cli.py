@@ -3,6 +3,9 @@
 import asyncio
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -14,19 +17,25 @@ from confluent_kafka.admin import AdminClient
 from picows.websockets.asyncio.client import connect
 from picows.websockets.exceptions import WebSocketException
 from rich.console import Console
+from rich.progress import Progress, TextColumn
 from rich.table import Table
 
-from shared.errors import LakehouseError
+from shared.clock import SystemClock
+from shared.errors import ConfigurationError, LakehouseError
 from shared.logging_config import configure_logging
 from shared.market.instruments import Exchange
+from shared.market.recording import Frame
 from shared.settings import load_settings
 from shared.symbol_manager import load_symbols
 from streaming.binance_websocket import plan
 from streaming.config import Endpoint
 from streaming.exchanges.binance import stream_name
+from streaming.replay import recordings, replay_to_kafka
 from streaming.service import serve
 
 _ANSWER_S = 10.0
+# The screen is drawn ten times a second; a row of figures for each frame would cost more.
+_SHOW_EVERY = 1000
 
 app = typer.Typer(
     help="Collect market data from exchanges into Kafka. Settings are CRYPTO_* variables; see .env.example.",
@@ -79,6 +88,62 @@ def check(
         if faults:
             sys.exit(1)
         console.print("all answer")
+
+
+@app.command()
+def replay(
+    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    speed: Annotated[str, typer.Option(help="1 for the recorded pace, 10, … or max.")] = "max",
+) -> None:
+    """Feed recordings through the collector into Kafka, with the times at which they came.
+
+    The rows of silver come out as from the live run. Exit 1 if Kafka did not take every record.
+    """
+    settings = load_settings()
+    factor = _factor(speed)
+    files = recordings(paths)
+    console = Console()
+    with Progress(
+        *Progress.get_default_columns(),
+        TextColumn("{task.fields[frames]:,} frames, {task.fields[moment]}"),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        total = sum(path.stat().st_size for path in files)
+        shown = progress.add_task("replaying", total=total, frames=0, moment="")
+        frames = count(1)
+
+        def on_frame(frame: Frame) -> None:
+            number = next(frames)
+            if factor is not None or number % _SHOW_EVERY == 0:
+                moment = datetime.fromtimestamp(frame.recv_ns / 1e9, UTC)
+                progress.update(shown, frames=number, moment=f"{moment:%Y-%m-%d %H:%M:%S}")
+
+        def on_done(path: Path) -> None:
+            progress.update(shown, advance=path.stat().st_size)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            work = replay_to_kafka(settings, SystemClock(), files, factor, on_frame, on_done)
+            counts, sent = runner.run(work)
+    table = Table("frames", "events", "records acknowledged", "dead letters", "gaps", "no snapshot")
+    row = (counts.frames, counts.events, sent.produced, counts.dead_letters, counts.gaps)
+    table.add_row(*(f"{number:,}" for number in (*row, counts.unanswered)))
+    console.print(table)
+    if sent.produced < sent.sent:
+        console.print(f"{sent.sent - sent.produced:,} records were not acknowledged")
+        sys.exit(1)
+
+
+def _factor(speed: str) -> float | None:
+    if speed == "max":
+        return None
+    try:
+        factor = float(speed)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise ConfigurationError(f"--speed {speed}", "neither a factor nor max", "Try 1, 10, max.")
+    return factor
 
 
 def _venue_faults(endpoint: Endpoint) -> Iterator[str]:

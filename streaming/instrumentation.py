@@ -8,6 +8,8 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from streaming.spill import SpillState
+
 
 @dataclass(slots=True)
 class ConnectionStats:
@@ -31,16 +33,22 @@ class ConnectionStats:
 
 @dataclass(slots=True)
 class ProducerStats:
-    """Records handed to Kafka; `buffered` are not acknowledged yet."""
+    """Records handed to Kafka; `buffered` are in memory and not acknowledged yet.
+
+    `spill_records` are on disk and not acknowledged yet; `sent` counts those of an earlier process.
+    """
 
     sent: int = 0
     failed: int = 0
     buffered: int = 0
+    spill_state: SpillState = SpillState.OFF
+    spill_records: int = 0
+    spill_bytes: int = 0
 
     @property
     def produced(self) -> int:
         """Records that the broker has acknowledged."""
-        return self.sent - self.failed - self.buffered
+        return self.sent - self.failed - self.buffered - self.spill_records
 
 
 def summary(connections: Iterable[ConnectionStats], producer: ProducerStats) -> dict[str, Any]:
@@ -53,6 +61,8 @@ def summary(connections: Iterable[ConnectionStats], producer: ProducerStats) -> 
         "buffered": producer.buffered,
         "produced": producer.produced,
         "failed": producer.failed,
+        "spill": producer.spill_state.value,
+        "spilled": producer.spill_records,
         "connected": sum(stats.connected for stats in all_connections),
         "connections": len(all_connections),
         "reconnects": sum(stats.reconnects for stats in all_connections),
@@ -109,3 +119,13 @@ class StreamingCollector(Collector):
         yield GaugeMetricFamily(
             "crypto_buffered", "Records not acknowledged yet", producer.buffered
         )
+        yield GaugeMetricFamily(
+            "crypto_spill_records", "Records on disk, not acknowledged yet", producer.spill_records
+        )
+        yield GaugeMetricFamily("crypto_spill_bytes", "Size of the spill", producer.spill_bytes)
+        states = GaugeMetricFamily(
+            "crypto_spill_state", "1 for the spill's present state", labels=["state"]
+        )
+        for state in SpillState:
+            states.add_metric([state.value], state is producer.spill_state)
+        yield states

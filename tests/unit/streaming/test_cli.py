@@ -51,11 +51,24 @@ def test_what_does_not_answer_is_named_and_ends_with_1(monkeypatch, unused_tcp_p
     assert f"not reachable: Kafka at {here}" in result.output
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["check", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["run", "--help"], ["check", "--help"], ["replay", "--help"]]
+)
 def test_help_teaches(command):
     result = RUNNER.invoke(cli.app, command)
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 8
+
+
+@pytest.mark.parametrize("speed", ["fast", "0", "-1", "inf", "nan"])
+def test_a_speed_that_is_none_is_refused(speed, tmp_path):
+    result = RUNNER.invoke(cli.app, ["replay", str(tmp_path), "--speed", speed])
+    assert f"--speed {speed}: neither a factor nor max" in str(result.exception)
+
+
+def test_a_folder_without_recordings_is_named(tmp_path):
+    result = RUNNER.invoke(cli.app, ["replay", str(tmp_path), "--speed", "10"])
+    assert f"{tmp_path}: no recording there" in str(result.exception)
 
 
 def test_a_bad_symbols_file_is_one_clear_line_and_exit_2(monkeypatch, symbols, capsys):

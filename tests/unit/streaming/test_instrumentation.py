@@ -6,6 +6,7 @@ from streaming.instrumentation import (
     StreamingCollector,
     summary,
 )
+from streaming.spill import SpillState
 
 CONNECTIONS = [
     ConnectionStats("a", received=3, processed=2, opened=2, connected=True, last_message_ns=10**18),
@@ -22,6 +23,8 @@ def test_the_metrics_line_adds_up_all_connections():
         "buffered": 2,
         "produced": 7,
         "failed": 1,
+        "spill": "off",
+        "spilled": 0,
         "connected": 1,
         "connections": 2,
         "reconnects": 1,
@@ -33,6 +36,19 @@ def test_the_metrics_line_adds_up_all_connections():
 
 def test_before_the_first_frame_there_is_no_last_message():
     assert summary([ConnectionStats("a")], ProducerStats())["last_message"] is None
+
+
+def test_what_is_on_disk_is_not_produced_yet():
+    stats = ProducerStats(
+        sent=10, failed=1, buffered=2, spill_state=SpillState.SPILLING, spill_records=3
+    )
+    assert stats.produced == 4
+    registry = CollectorRegistry()
+    registry.register(StreamingCollector(list, lambda: stats))
+    text = generate_latest(registry).decode()
+    assert 'crypto_spill_state{state="spilling"} 1.0' in text
+    assert 'crypto_spill_state{state="off"} 0.0' in text
+    assert "crypto_spill_records 3.0" in text
 
 
 def test_prometheus_reads_the_present_values_by_connection():
