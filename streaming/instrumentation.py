@@ -1,14 +1,18 @@
 """What the service counts, and how Prometheus and people read it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from streaming.spill import SpillState
+
+_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 
 
 @dataclass(slots=True)
@@ -22,13 +26,14 @@ class ConnectionStats:
     dead_letters: int = 0
     gaps: int = 0
     opened: int = 0
+    rolled_over: int = 0
     connected: bool = False
     last_message_ns: int = 0
 
     @property
     def reconnects(self) -> int:
-        """Sockets opened after the first."""
-        return max(0, self.opened - 1)
+        """Sockets opened after the first, planned roll-overs apart."""
+        return max(0, self.opened - 1 - self.rolled_over)
 
 
 @dataclass(slots=True)
@@ -66,6 +71,7 @@ def summary(connections: Iterable[ConnectionStats], producer: ProducerStats) -> 
         "connected": sum(stats.connected for stats in all_connections),
         "connections": len(all_connections),
         "reconnects": sum(stats.reconnects for stats in all_connections),
+        "rolled_over": sum(stats.rolled_over for stats in all_connections),
         "gaps": sum(stats.gaps for stats in all_connections),
         "dead_letters": sum(stats.dead_letters for stats in all_connections),
         "last_message": _iso(last) if last else None,
@@ -76,6 +82,33 @@ def _iso(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
 
 
+class Latencies:
+    """Histograms of a sample of frames: venue → us, and us → acknowledged by the broker."""
+
+    def __init__(self) -> None:
+        self._received = Histogram(
+            "crypto_exchange_to_receive_seconds",
+            "From the venue's event time to our receiving it; clocks differ",
+            buckets=_BUCKETS_S,
+            registry=None,
+        )
+        self._acknowledged = Histogram(
+            "crypto_receive_to_acknowledged_seconds",
+            "From publishing to the broker's acknowledgement",
+            buckets=_BUCKETS_S,
+            registry=None,
+        )
+        self.collectors: tuple[Collector, ...] = (self._received, self._acknowledged)
+
+    def received(self, seconds: float) -> None:
+        """Note how old an event was when it came."""
+        self._received.observe(seconds)
+
+    def acknowledged(self, seconds: float) -> None:
+        """Note how long a record took."""
+        self._acknowledged.observe(seconds)
+
+
 class StreamingCollector(Collector):
     """Turns the counters into Prometheus metrics when they are asked for; one label, bounded."""
 
@@ -83,9 +116,11 @@ class StreamingCollector(Collector):
         self,
         connections: Callable[[], Iterable[ConnectionStats]],
         producer: Callable[[], ProducerStats],
+        states: Callable[[], Iterable[tuple[str, str]]],
     ) -> None:
         self._connections = connections
         self._producer = producer
+        self._states = states
 
     def collect(self) -> Iterator[Metric]:
         """Yield the present values."""
@@ -97,6 +132,7 @@ class StreamingCollector(Collector):
             ("dead_letters", "Frames that could not be understood"),
             ("gaps", "Breaks in a sequence of ids"),
             ("reconnects", "Connections after the first"),
+            ("rolled_over", "Sockets replaced as planned"),
         ):
             counter = CounterMetricFamily(f"crypto_{field}", text, labels=["connection"])
             for stats in connections:
@@ -113,6 +149,12 @@ class StreamingCollector(Collector):
             seen.add_metric([stats.name], stats.last_message_ns / 1e9)
         yield up
         yield seen
+        subscriptions = GaugeMetricFamily(
+            "crypto_subscriptions", "Subscriptions by state", labels=["connection", "state"]
+        )
+        for (connection, state), number in Counter(self._states()).items():
+            subscriptions.add_metric([connection, state], number)
+        yield subscriptions
         producer = self._producer()
         yield CounterMetricFamily("crypto_produced", "Records acknowledged", producer.produced)
         yield CounterMetricFamily("crypto_failed", "Records not delivered", producer.failed)

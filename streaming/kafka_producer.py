@@ -11,7 +11,7 @@ wait in memory up to the delivery time-out.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -42,6 +42,8 @@ _LARGEST_RECORD = 999_000
 _SPILL_FLUSH_S = 2.0
 _log = logging.getLogger("librdkafka")
 _PURGED = {KafkaError._PURGE_INFLIGHT, KafkaError._PURGE_QUEUE}  # noqa: SLF001 - librdkafka's names
+# Looks whose records' acknowledgement is timed; while the broker is away the oldest are forgotten.
+_MOST_MARKS = 4096
 # Origins carry the epoch, so their number grows with every reconnect.
 _MOST_ROUTES = 20_000
 
@@ -127,6 +129,8 @@ class EventProducer:
             self._is_detoured = self._spill.is_active
         self._failed = 0
         self._next_look = 0
+        self._marks: deque[tuple[int, int]] = deque(maxlen=_MOST_MARKS)
+        self.on_acknowledged: Callable[[float], None] = lambda _: None
         self._routes: dict[Origin, _Route] = {}
         self._failure: DeliveryError | None = None
 
@@ -160,6 +164,7 @@ class EventProducer:
         if self._sent < self._next_look:
             return False
         self._next_look = self._sent + _RECORDS_BETWEEN_LOOKS
+        self._marks.append((self._sent, self._clock.now_ns()))
         self._serve()
         if self._spill is not None and self._spill.is_active:
             return self._spill.is_full or len(self._waiting) >= self._high_water
@@ -285,6 +290,8 @@ class EventProducer:
     def _serve(self) -> None:
         """Run the callbacks of finished deliveries, and send on what had to wait."""
         self._producer.poll(0)
+        if self._marks:
+            self._time_acknowledgements()
         spill = self._spill
         if spill is not None:
             self._serve_spill(spill)
@@ -292,6 +299,12 @@ class EventProducer:
             while self._waiting and self._is_accepted(*self._waiting[0]):
                 self._waiting.popleft()
             self._is_detoured = bool(self._waiting)
+
+    def _time_acknowledgements(self) -> None:
+        """Tell how long ago the records were published that have been acknowledged since."""
+        marks, now_ns, done = self._marks, self._clock.now_ns(), self.stats.produced
+        while marks and marks[0][0] <= done:
+            self.on_acknowledged((now_ns - marks.popleft()[1]) / 1e9)
 
     def _serve_spill(self, spill: Spill) -> None:
         acknowledged = self._sent - spill.records - self._buffered()

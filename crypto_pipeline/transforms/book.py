@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import LEVELS, PRICE, QUANTITY
 from crypto_pipeline.tables import TABLES
-from shared.market.book_sync import BookSync, FuturesRule, SpotRule, SyncState
+from shared.market.book_sync import BookSync, SpotRule, SyncState, UsdMarginedRule
 from shared.market.events import BookDelta, Origin, PriceLevel, Source
 from shared.market.instruments import Exchange, Market
 
@@ -52,7 +52,7 @@ def rebuild(records: Iterable[Record], market: str) -> Iterator[Second]:
     Until a snapshot comes, and after a gap until the next one, there is no book and so no row.
     A snapshot of a state that is older than the book (a recording played again) resets it.
     """
-    sync = BookSync(SpotRule() if market == Market.SPOT else FuturesRule())
+    sync = BookSync(SpotRule() if market == Market.SPOT else UsdMarginedRule())
     pending: Second | None = None
     for record in records:
         if pending is not None and record.event_time // _SECOND_US * _SECOND_US != pending.second:

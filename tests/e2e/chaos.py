@@ -94,7 +94,7 @@ class Chaos:
         return [
             child.pid
             for child in psutil.Process(daemon["pid"]).children(recursive=True)
-            if "spawn_main" in " ".join(child.cmdline())
+            if _runs_an_asset(child)
         ]
 
     def _is_up(self) -> bool:
@@ -154,6 +154,13 @@ class Chaos:
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
             time.sleep(1)
+
+
+def _runs_an_asset(process: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False  # it has ended since it was listed
 
 
 def recorded_ids(recording: Path) -> set[str]:

@@ -28,6 +28,7 @@ def test_the_metrics_line_adds_up_all_connections():
         "connected": 1,
         "connections": 2,
         "reconnects": 1,
+        "rolled_over": 0,
         "gaps": 4,
         "dead_letters": 0,
         "last_message": "2001-09-09T01:46:40.000+00:00",
@@ -44,7 +45,7 @@ def test_what_is_on_disk_is_not_produced_yet():
     )
     assert stats.produced == 4
     registry = CollectorRegistry()
-    registry.register(StreamingCollector(list, lambda: stats))
+    registry.register(StreamingCollector(list, lambda: stats, list))
     text = generate_latest(registry).decode()
     assert 'crypto_spill_state{state="spilling"} 1.0' in text
     assert 'crypto_spill_state{state="off"} 0.0' in text
@@ -53,7 +54,7 @@ def test_what_is_on_disk_is_not_produced_yet():
 
 def test_prometheus_reads_the_present_values_by_connection():
     registry = CollectorRegistry()
-    registry.register(StreamingCollector(lambda: CONNECTIONS, lambda: PRODUCER))
+    registry.register(StreamingCollector(lambda: CONNECTIONS, lambda: PRODUCER, list))
     text = generate_latest(registry).decode()
     assert 'crypto_received_total{connection="a"} 3.0' in text
     assert 'crypto_gaps_total{connection="b"} 4.0' in text

@@ -149,7 +149,7 @@ def replayed(path: Path) -> tuple[Sink, Replay]:
 
 def told(sink: Sink) -> list[bytes]:
     """Return the records of the events, without those that tell of the socket itself."""
-    own = {StreamState.SUBSCRIBED, StreamState.BROKEN}
+    own = {StreamState.SUBSCRIBED, StreamState.ACKNOWLEDGED, StreamState.BROKEN}
     events = [
         event
         for event in sink.events
