@@ -155,9 +155,9 @@ class Liveness:
             if self.state is not StreamState.STALE:
                 self.state = StreamState.STALE
                 self._next_remedy_ns = now_ns
-        elif self.state is StreamState.STALE or self.state is StreamState.QUIET:
-            if silence < limit / 2:
-                self.state = StreamState.LIVE
-                self.remedies = 0
         elif silence >= limit / 2:
-            self.state = StreamState.QUIET
+            if self.state in _FLOWING:
+                self.state = StreamState.QUIET
+        elif self.state not in _FLOWING:
+            self.state = StreamState.LIVE
+            self.remedies = 0

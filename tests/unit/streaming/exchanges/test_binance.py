@@ -452,3 +452,9 @@ def test_a_candle_with_a_negative_number_of_trades_is_refused():
     (letter,) = protocol.receive(frame("kline_1m", {"E": 1, "k": CANDLE | {"n": -1}}), 1)
     assert isinstance(letter, DeadLetter)
     assert "-1 trades" in letter.reason
+
+
+def test_a_successor_with_more_streams_than_the_other_asks_for_what_is_new():
+    old, new = opened("aggTrade"), successor(opened("aggTrade"), "aggTrade", "depth@100ms")
+    assert new.adopt(old, 1) == []
+    assert new.commands() == []

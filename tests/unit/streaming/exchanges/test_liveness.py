@@ -45,7 +45,7 @@ def test_a_fast_stream_that_dies_is_found_in_ten_seconds():
     assert flow(life, 0, 600, 0.1) == []
     last = life.seen_ns
     assert life.look(last + 6 * SECOND) is StreamState.QUIET
-    assert life.look(last + 9 * SECOND) is None
+    assert life.look(last + 9 * SECOND) is None, "already told"
     assert life.look(last + 10 * SECOND) is StreamState.STALE
     assert not life.is_healthy
 
@@ -128,3 +128,12 @@ def test_what_was_learned_goes_over_to_another_connection():
     silent.learn_from(old)
     silent.look(1315 * SECOND)
     assert silent.remedy(1315 * SECOND) is Remedy.MOVE, "the second remedy, not the first again"
+
+
+def test_a_stale_stream_that_resumes_and_rests_again_is_not_live_yet():
+    life = proved()
+    flow(life, 0, 600, 0.1)
+    life.look(650 * SECOND)
+    life.seen(651 * SECOND)
+    assert life.look(657 * SECOND) is None, "silent again for half its limit"
+    assert life.state is StreamState.STALE
