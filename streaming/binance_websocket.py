@@ -15,9 +15,9 @@ from streaming.exchanges.binance_events import channel_kind
 _UM_PUBLIC = {"depth", "bookTicker", "trade"}
 # The pages say 1024; older ones and several libraries 200 on futures, so the smaller is kept there.
 _MOST_STREAMS = {Market.SPOT: 1024, Market.UM: 200, Market.CM: 200}
-# Spot allows 6000 a minute and um 2400, which it shares with cm; half is left to other
+# Spot allows 6000 a minute and um 2400, which it shares with cm; a fifth is left to other
 # programs at the same address. The header's figure is the venue's own count.
-_WEIGHT_PER_MINUTE = {Market.SPOT: 3000, Market.UM: 800, Market.CM: 400}
+_WEIGHT_PER_MINUTE = {Market.SPOT: 4800, Market.UM: 1400, Market.CM: 500}
 _USED_WEIGHT_HEADER = "x-mbx-used-weight-1m"
 # A venue's limit is 5 messages a second on spot and 10 on futures; pings and pongs count too.
 _MESSAGES_PER_S = 4

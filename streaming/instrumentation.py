@@ -56,7 +56,18 @@ class ProducerStats:
         return self.sent - self.failed - self.buffered - self.spill_records
 
 
-def summary(connections: Iterable[ConnectionStats], producer: ProducerStats) -> dict[str, Any]:
+@dataclass(slots=True)
+class HealingStats:
+    """Ids that are still to be fetched, that were fetched, and that the venue does not have."""
+
+    missing: int = 0
+    healed: int = 0
+    unhealable: int = 0
+
+
+def summary(
+    connections: Iterable[ConnectionStats], producer: ProducerStats, healing: HealingStats
+) -> dict[str, Any]:
     """Return the figures of the regular metrics line."""
     all_connections = list(connections)
     last = max((stats.last_message_ns for stats in all_connections), default=0)
@@ -73,6 +84,9 @@ def summary(connections: Iterable[ConnectionStats], producer: ProducerStats) -> 
         "reconnects": sum(stats.reconnects for stats in all_connections),
         "rolled_over": sum(stats.rolled_over for stats in all_connections),
         "gaps": sum(stats.gaps for stats in all_connections),
+        "missing": healing.missing,
+        "healed": healing.healed,
+        "unhealable": healing.unhealable,
         "dead_letters": sum(stats.dead_letters for stats in all_connections),
         "last_message": _iso(last) if last else None,
     }
@@ -117,7 +131,9 @@ class StreamingCollector(Collector):
         connections: Callable[[], Iterable[ConnectionStats]],
         producer: Callable[[], ProducerStats],
         states: Callable[[], Iterable[tuple[str, str]]],
+        healing: Callable[[], HealingStats],
     ) -> None:
+        self._healing = healing
         self._connections = connections
         self._producer = producer
         self._states = states
@@ -155,6 +171,12 @@ class StreamingCollector(Collector):
         for (connection, state), number in Counter(self._states()).items():
             subscriptions.add_metric([connection, state], number)
         yield subscriptions
+        healing = self._healing()
+        yield GaugeMetricFamily("crypto_missing", "Trade ids to be fetched", healing.missing)
+        yield CounterMetricFamily("crypto_healed", "Trade ids fetched", healing.healed)
+        yield CounterMetricFamily(
+            "crypto_unhealable", "Trade ids that the venue does not have", healing.unhealable
+        )
         producer = self._producer()
         yield CounterMetricFamily("crypto_produced", "Records acknowledged", producer.produced)
         yield CounterMetricFamily("crypto_failed", "Records not delivered", producer.failed)

@@ -26,7 +26,13 @@ from streaming.exchanges.protocol import ExchangeProtocol
 from streaming.gate import Gate
 from streaming.healing import Healer
 from streaming.http_server import Doors, start_http_server
-from streaming.instrumentation import ConnectionStats, Latencies, StreamingCollector, summary
+from streaming.instrumentation import (
+    ConnectionStats,
+    HealingStats,
+    Latencies,
+    StreamingCollector,
+    summary,
+)
 from streaming.kafka_producer import EventProducer
 from streaming.link import Surroundings
 from streaming.recorder import Recorder, RecorderState
@@ -66,7 +72,9 @@ class StreamingService:
         first = self._plan()
         await self._sink.check(spec.name for spec in topic_specs(Exchange.BINANCE))
         streaming = self._settings.streaming
-        collector = StreamingCollector(self._stats, lambda: self._sink.stats, self._states)
+        collector = StreamingCollector(
+            self._stats, lambda: self._sink.stats, self._states, self._healing
+        )
         doors = Doors(self.reasons, self.streams, [collector, *self._latencies.collectors])
         http = await start_http_server(streaming.host, streaming.http_port, doors)
         try:
@@ -78,7 +86,7 @@ class StreamingService:
             if self._recorder is not None:
                 self._recorder.close()
             await http.cleanup()
-            self._log.info("metrics", **summary(self._stats(), self._sink.stats))
+            self._log.info("metrics", **summary(self._stats(), self._sink.stats, self._healing()))
             self._log.info("stopped", undelivered=left)
         if left:
             raise DeliveryError("Kafka", f"{left} records at shutdown")
@@ -140,6 +148,14 @@ class StreamingService:
     def _states(self) -> Iterator[tuple[str, str]]:
         for name, connection in self._connections.items():
             yield from ((name, view.life.state.value) for view in connection.streams())
+
+    def _healing(self) -> HealingStats:
+        healers = [healer for _, healer in self._healers.values()]
+        return HealingStats(
+            missing=sum(healer.missing for healer in healers),
+            healed=sum(healer.healed for healer in healers),
+            unhealable=sum(healer.unhealable for healer in healers),
+        )
 
     def _stats(self) -> list[ConnectionStats]:
         return [connection.stats for connection in self._connections.values()]
@@ -214,7 +230,7 @@ class StreamingService:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(self._settings.streaming.metrics_interval_s)
-            self._log.info("metrics", **summary(self._stats(), self._sink.stats))
+            self._log.info("metrics", **summary(self._stats(), self._sink.stats, self._healing()))
 
 
 def _version(path: Path) -> tuple[int, int] | None:

@@ -5,13 +5,18 @@ import pytest
 
 from shared.errors import ConfigurationError
 from streaming.http_server import Doors, start_http_server
-from streaming.instrumentation import ConnectionStats, ProducerStats, StreamingCollector
+from streaming.instrumentation import (
+    ConnectionStats,
+    HealingStats,
+    ProducerStats,
+    StreamingCollector,
+)
 
 
 def doors(reasons):
     stats = [ConnectionStats("a", received=3)]
     states = [("a", "live"), ("a", "live"), ("a", "stale")]
-    collector = StreamingCollector(lambda: stats, ProducerStats, lambda: states)
+    collector = StreamingCollector(lambda: stats, ProducerStats, lambda: states, HealingStats)
     return Doors(lambda: reasons, lambda: iter([{"symbol": "X"}]), [collector])
 
 

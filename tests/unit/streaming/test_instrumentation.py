@@ -2,6 +2,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from streaming.instrumentation import (
     ConnectionStats,
+    HealingStats,
     ProducerStats,
     StreamingCollector,
     summary,
@@ -16,7 +17,7 @@ PRODUCER = ProducerStats(sent=10, failed=1, buffered=2)
 
 
 def test_the_metrics_line_adds_up_all_connections():
-    line = summary(CONNECTIONS, PRODUCER)
+    line = summary(CONNECTIONS, PRODUCER, HealingStats(1, 2, 3))
     assert line == {
         "received": 4,
         "processed": 3,
@@ -29,6 +30,9 @@ def test_the_metrics_line_adds_up_all_connections():
         "connections": 2,
         "reconnects": 1,
         "rolled_over": 0,
+        "missing": 1,
+        "healed": 2,
+        "unhealable": 3,
         "gaps": 4,
         "dead_letters": 0,
         "last_message": "2001-09-09T01:46:40.000+00:00",
@@ -36,7 +40,7 @@ def test_the_metrics_line_adds_up_all_connections():
 
 
 def test_before_the_first_frame_there_is_no_last_message():
-    assert summary([ConnectionStats("a")], ProducerStats())["last_message"] is None
+    assert summary([ConnectionStats("a")], ProducerStats(), HealingStats())["last_message"] is None
 
 
 def test_what_is_on_disk_is_not_produced_yet():
@@ -45,7 +49,7 @@ def test_what_is_on_disk_is_not_produced_yet():
     )
     assert stats.produced == 4
     registry = CollectorRegistry()
-    registry.register(StreamingCollector(list, lambda: stats, list))
+    registry.register(StreamingCollector(list, lambda: stats, list, HealingStats))
     text = generate_latest(registry).decode()
     assert 'crypto_spill_state{state="spilling"} 1.0' in text
     assert 'crypto_spill_state{state="off"} 0.0' in text
@@ -54,7 +58,7 @@ def test_what_is_on_disk_is_not_produced_yet():
 
 def test_prometheus_reads_the_present_values_by_connection():
     registry = CollectorRegistry()
-    registry.register(StreamingCollector(lambda: CONNECTIONS, lambda: PRODUCER, list))
+    registry.register(StreamingCollector(lambda: CONNECTIONS, lambda: PRODUCER, list, HealingStats))
     text = generate_latest(registry).decode()
     assert 'crypto_received_total{connection="a"} 3.0' in text
     assert 'crypto_gaps_total{connection="b"} 4.0' in text
