@@ -1,12 +1,13 @@
 """Plays recordings to whoever subscribed their streams, in recorded order, byte for byte.
 
 The player starts once every recorded stream has a subscriber. It stands still where the recording
-holds a book snapshot until that snapshot has been asked for, because the deltas that follow join it.
+holds a book snapshot until that has been asked for (30 s at most), since the deltas after it join it.
 A snapshot asked for later is the recorded one with the recorded deltas applied up to the present.
 """
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from shared.market.instruments import Exchange, Market
 from shared.market.recording import Frame, FrameKind
 
 _YIELD_EVERY = 256
+# So long the play waits for a snapshot to be asked for; a reader that has its book asks for none.
+_PATIENCE_S = 30
 _SNAPSHOT_LEVELS = 1000
 _BookKey = tuple[Market, str]
 
@@ -82,14 +85,18 @@ class Player:
         self._passes = 0
         self._finished = False
         self._lost = False
+        self._connections = 0
         self._asked: set[_BookKey] = set()
         self._recorded: dict[_BookKey, bytes] = {}
         self._books: dict[_BookKey, BookSync] = {}
         self._played: dict[_BookKey, PlayedTrades] = {}
 
     def subscriptions_changed(self) -> None:
-        """Look again whether every stream is subscribed."""
-        self._lost = self._lost or not self._is_subscribed()
+        """Look again whether every stream is subscribed; a reader is lost with its connection."""
+        connections = len(self._server.clients)
+        has_left = connections < self._connections
+        self._connections = connections
+        self._lost = self._lost or (has_left and not self._is_subscribed())
         self._changed.set()
 
     def status(self) -> dict[str, Any]:
@@ -224,8 +231,10 @@ class Player:
         self._book(key).snapshot(snapshot.lastUpdateId, snapshot.bids, snapshot.asks)
         self._recorded[key] = body
         self._changed.set()
-        while key not in self._asked and not self._lost:
-            await self._change()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                while key not in self._asked and not self._lost:
+                    await self._change()
 
     async def _snapshot(self, key: _BookKey) -> bytes:
         if key not in self._contents.snapshots:

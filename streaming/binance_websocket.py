@@ -51,14 +51,10 @@ def plan(
     ]
 
 
-def protocol(connection: ConnectionPlan, book_levels: int, epoch: int = 0) -> BinanceProtocol:
-    """Return the protocol object of one planned connection, which goes on from an epoch."""
+def protocol(connection: ConnectionPlan, book_levels: int) -> BinanceProtocol:
+    """Return a protocol object for one planned connection."""
     return BinanceProtocol(
-        connection.endpoint.market,
-        connection.name,
-        connection.subscriptions,
-        book_levels,
-        epoch=epoch,
+        connection.endpoint.market, connection.name, connection.subscriptions, book_levels
     )
 
 

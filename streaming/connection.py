@@ -7,6 +7,7 @@ pause. One that is to be replaced goes on until its successor has proved itself:
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count, islice
 
 import structlog
 
@@ -14,24 +15,28 @@ from shared.market.events import StreamStatus
 from shared.market.instruments import Subscription
 from streaming.config import ConnectionPlan
 from streaming.deduplicator import Deduplicator
-from streaming.exchanges.protocol import ExchangeProtocol, StreamView
+from streaming.exchanges.protocol import ExchangeProtocol, RollOver, StreamView
 from streaming.gate import Gate
 from streaming.instrumentation import ConnectionStats
-from streaming.link import Link, Surroundings
+from streaming.link import Hooks, Link, Surroundings
 from streaming.pipeline import Pipeline
 from streaming.reconnect import backoff_delays
 
 _LOOK_S = 0.1
 # A successor that has not proved itself by then is given up; the old socket goes on.
 _PROOF_S = 60.0
-# After an acknowledgement both sockets hear the same; a stream silent on both for so long is quiet.
+# Once acknowledged both sockets hear the same; a stream silent on both for so long is quiet.
 _QUIET_NS = 5_000_000_000
+# So long the old socket may take to come to where its successor began.
+_CATCH_UP_S = 20.0
 # How long copies may still come out of the successor's buffers.
 _OVERLAP_S = 5.0
-# Between two roll-overs that the protocol asks for: a replaced socket must be given a chance.
+# Between two roll-overs that are not urgent: a replaced socket must be given a chance.
 _BETWEEN_ROLL_OVERS_S = 60.0
+# A socket that delivered for so long is followed by another at once.
+_GOOD_AFTER_NS = 1_000_000_000
 
-ProtocolOf = Callable[[ConnectionPlan, int], ExchangeProtocol]
+ProtocolOf = Callable[[ConnectionPlan], ExchangeProtocol]
 
 
 class Connection:
@@ -39,7 +44,7 @@ class Connection:
 
     Args:
         plan: what it carries, and where.
-        protocol_of: makes a protocol that goes on from an epoch.
+        protocol_of: makes a protocol.
         around: what all connections share.
         gate: the endpoint's.
         on_status: learns of every status, so that holes are healed.
@@ -60,11 +65,12 @@ class Connection:
         self._gate = gate
         self._on_status = on_status
         self._deduplicator = Deduplicator()
-        self._wish = asyncio.Event()
-        self._reason = ""
-        self._rolled_s = float("-inf")
+        self._epochs = count(1)
         self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._link = self._new_link(protocol_of(plan, 0))
+        self._rolled_s = float("-inf")
+        self._not_before_s = float("-inf")
+        self._retries = self._pauses()
+        self._link = self._new_link(protocol_of(plan))
         self._successor: Link | None = None
         self._log = structlog.get_logger().bind(connection=plan.name)
 
@@ -86,131 +92,130 @@ class Connection:
     def subscribe(self, plan: ConnectionPlan) -> None:
         """Change what this connection carries; other subscriptions flow on."""
         self.plan = plan
-        now_ns = self._around.clock.now_ns()
-        for link, pipeline in self._links():
-            pipeline.forward(link.protocol.subscribe(plan.subscriptions, now_ns))
-            link.obey()
-
-    def roll_over(self, reason: str) -> None:
-        """Ask for a fresh socket; nothing is lost and nothing comes twice."""
-        self._reason = reason
-        self._wish.set()
+        for link in (self._link, self._successor):
+            if link is not None:
+                link.change(plan)
 
     async def _live(self) -> None:
         """Run the present link, and its successors, until one ends unasked."""
         running = asyncio.create_task(self._run_link(self._link, beside=False))
         try:
-            while True:
+            while not running.done():
                 await self._until_ended_or_wished(running)
-                if running.done():
-                    return
-                self._wish.clear()
-                running = await self._replace(running)
+                if not running.done():
+                    running = await self._replace(running)
+            running.result()
         finally:
             running.cancel()
             await asyncio.wait([running])
             self._deduplicator.end()
             self.stats.connected = False
 
-    async def _until_ended_or_wished(self, running: asyncio.Task[str]) -> None:
+    async def _until_ended_or_wished(self, running: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
         lifetime_ns = self.plan.endpoint.lifetime_s * 1e9 * self._random.uniform(0.9, 1)
         while not running.done():
-            if self._wish.is_set() and loop.time() - self._rolled_s >= self._pause_s():
+            link, now_s = self._link, loop.time()
+            if link.opened_ns and self._around.clock.now_ns() - link.opened_ns > lifetime_ns:
+                link.wish = link.wish or RollOver("the venue closes sockets after a day")
+            if link.wish is not None and now_s >= self._due_s(link.wish):
                 return
-            opened_ns = self._link.opened_ns
-            if opened_ns and self._around.clock.now_ns() - opened_ns > lifetime_ns:
-                self.roll_over("the venue closes sockets after a day")
-            if not self._deduplicator.is_idle and loop.time() - self._rolled_s > _OVERLAP_S:
+            if not self._deduplicator.is_idle and now_s - self._rolled_s > _OVERLAP_S:
                 self._deduplicator.end()
             await asyncio.wait([running], timeout=_LOOK_S)
 
-    def _pause_s(self) -> float:
-        return 0.0 if self._reason == "serverShutdown" else _BETWEEN_ROLL_OVERS_S
+    def _due_s(self, wish: RollOver) -> float:
+        pause_s = 0.0 if wish.is_urgent else _BETWEEN_ROLL_OVERS_S
+        return max(self._not_before_s, self._rolled_s + pause_s)
 
-    async def _replace(self, running: asyncio.Task[str]) -> asyncio.Task[str]:
+    async def _replace(self, running: asyncio.Task[None]) -> asyncio.Task[None]:
         """Open and prove a second socket, then let the first go; returns what runs on."""
-        loop = asyncio.get_running_loop()
-        self._rolled_s = loop.time()
-        self._log.info("rolling over", reason=self._reason)
-        await self._gate.admitted()
-        old = self._link
+        reason = self._link.wish.reason if self._link.wish else ""
+        self._log.info("rolling over", reason=reason)
         self._deduplicator.begin()
-        epoch = old.protocol.control_origin.epoch
-        new = self._successor = self._new_link(self._protocol_of(self.plan, epoch))
-        opening = asyncio.create_task(self._run_link(new, beside=True))
+        new = self._successor = self._new_link(self._protocol_of(self.plan))
+        opening = asyncio.create_task(self._open_beside(new))
         try:
-            while not (running.done() or opening.done() or self._is_proved(new, old)):
-                if loop.time() - self._rolled_s > _PROOF_S:
-                    opening.cancel()
-                await asyncio.wait([running, opening], timeout=_LOOK_S)
-            if opening.done():
-                self._log.warning("roll-over failed, the old socket goes on", reason=self._reason)
-                return running
-            return await self._hand_over(running, opening, old, new)
+            is_proved = await self._is_proved_in_time(running, opening, new)
+            if is_proved or (running.done() and new.is_open):
+                await self._hand_over(running, new, reason)
+                return opening
         except BaseException:
-            opening.cancel()
-            await asyncio.wait([opening])
+            await _cancel(opening)
             raise
         finally:
             self._successor = None
-            self._rolled_s = loop.time()
+            self._rolled_s = asyncio.get_running_loop().time()
+        await _cancel(opening)
+        self._not_before_s = self._rolled_s + next(self._retries)
+        self._log.warning("roll-over failed, to be tried again", reason=reason)
+        return running
 
-    async def _hand_over(
-        self, running: asyncio.Task[str], opening: asyncio.Task[str], old: Link, new: Link
-    ) -> asyncio.Task[str]:
-        running.cancel()
-        await asyncio.wait([running])
+    async def _is_proved_in_time(
+        self, running: asyncio.Task[None], opening: asyncio.Task[None], new: Link
+    ) -> bool:
+        """Wait for the successor to prove itself; False if it or the old socket ends before."""
+        loop = asyncio.get_running_loop()
+        began, proved_s, old = loop.time(), None, self._link
+        while not (running.done() or opening.done()) and loop.time() - began < _PROOF_S:
+            if self._is_proved(new, old):
+                proved_s = proved_s or loop.time()
+                if new.protocol.joins(old.protocol) or loop.time() - proved_s > _CATCH_UP_S:
+                    return True
+            await asyncio.wait([running, opening], timeout=_LOOK_S)
+        return False
+
+    async def _hand_over(self, running: asyncio.Task[None], new: Link, reason: str) -> None:
+        old = self._link
+        await _cancel(running)
+        self._deduplicator.socket_ended(old.protocol.control_origin)
         self._link = new
-        pipeline = self._pipeline(new.protocol)
-        pipeline.forward(new.protocol.adopt(old.protocol, self._around.clock.now_ns()))
-        new.obey()
-        self._wish.clear()
+        new.take_over(old)
+        self._retries = self._pauses()
+        self._not_before_s = float("-inf")
         self.stats.rolled_over += 1
-        self.stats.connected = new.is_open
-        self._log.info("rolled over", reason=self._reason)
-        return opening
+        self._log.info("rolled over", reason=reason)
 
     def _is_proved(self, new: Link, old: Link) -> bool:
         """Say whether the successor has delivered whatever the old socket delivers."""
         if not new.is_open:
             return False
-        now_ns = self._around.clock.now_ns()
+        quiet_long_enough = self._around.clock.now_ns() - new.opened_ns > _QUIET_NS
         before = {view.subscription: view.life for view in old.protocol.streams()}
         return all(
             view.life.is_proved
             or (
-                now_ns - new.opened_ns > _QUIET_NS
+                quiet_long_enough
+                and view.life.is_acknowledged
                 and before[view.subscription].seen_ns < new.opened_ns
             )
             for view in new.protocol.streams()
             if view.subscription in before
         )
 
-    async def _run_link(self, link: Link, *, beside: bool) -> str:
-        reason = await link.run(beside=beside)
-        if link.opened_ns:
-            self._gate.succeeded()
-        else:
+    async def _open_beside(self, link: Link) -> None:
+        await self._gate.admitted()
+        await self._run_link(link, beside=True)
+
+    async def _run_link(self, link: Link, *, beside: bool) -> None:
+        try:
+            await link.run(beside=beside)
+        except asyncio.CancelledError:
+            if not link.opened_ns:
+                self._gate.abandoned()
+            raise
+        if not link.opened_ns:
             self._gate.failed()
-        return reason
 
     def _has_delivered(self) -> bool:
         opened_ns = self._link.opened_ns
-        return bool(opened_ns) and any(view.life.seen_ns > opened_ns for view in self.streams())
-
-    def _links(self) -> Iterator[tuple[Link, Pipeline]]:
-        for link in (self._link, self._successor):
-            if link is not None:
-                yield link, self._pipeline(link.protocol)
+        return bool(opened_ns) and any(
+            view.life.seen_ns > opened_ns + _GOOD_AFTER_NS for view in self.streams()
+        )
 
     def _new_link(self, protocol: ExchangeProtocol) -> Link:
-        pipeline = self._pipeline(protocol)
-        return Link(self.plan, protocol, pipeline, self.stats, self._around, self.roll_over)
-
-    def _pipeline(self, protocol: ExchangeProtocol) -> Pipeline:
         around = self._around
-        return Pipeline(
+        pipeline = Pipeline(
             protocol,
             around.sink,
             self.stats,
@@ -218,9 +223,20 @@ class Connection:
             self._on_status,
             around.latencies.received,
         )
+        hooks = Hooks(self._epochs.__next__, self._gate.succeeded)
+        return Link(self.plan, protocol, pipeline, self.stats, around, hooks)
+
+    def _pauses(self) -> Iterator[float]:
+        """Yield the pauses between attempts to roll over; the old socket still delivers."""
+        return islice(self._delays(), 1, None)
 
     def _delays(self) -> Iterator[float]:
         return backoff_delays(iter(self._random.random, None))
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def unhealthy(views: Iterable[StreamView]) -> Iterator[tuple[Subscription, str]]:

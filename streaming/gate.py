@@ -5,7 +5,7 @@ import random
 from collections import deque
 
 from shared.clock import Clock
-from streaming.circuit_breaker import CircuitBreaker
+from streaming.circuit_breaker import BreakerState, CircuitBreaker
 from streaming.config import ConnectLimits
 
 _FAILURES_TO_OPEN = 5
@@ -44,6 +44,11 @@ class Gate:
     def failed(self) -> None:
         """Learn that no socket could be opened."""
         self.breaker.failed(self._clock.now_ns())
+
+    def abandoned(self) -> None:
+        """Learn that an attempt was given up, so that a breaker that waits for it goes on."""
+        if self.breaker.state is BreakerState.HALF_OPEN:
+            self.breaker.failed(self._clock.now_ns())
 
     def _budget_ns(self) -> int:
         """Return the time from which the venue's limit allows one more attempt."""

@@ -49,6 +49,14 @@ class Surroundings:
     latencies: Latencies
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What a link tells the connection that it belongs to, and asks of it."""
+
+    next_epoch: Callable[[], int]
+    opened: Callable[[], None]
+
+
 class Link:
     """Drives one protocol over one socket, once.
 
@@ -58,7 +66,7 @@ class Link:
         pipeline: where frames and events go.
         stats: the connection's counters.
         around: what is shared.
-        roll_over: called with a reason where the protocol wants a fresh socket.
+        hooks: what the connection is told and asked.
     """
 
     def __init__(
@@ -68,15 +76,19 @@ class Link:
         pipeline: Pipeline,
         stats: ConnectionStats,
         around: Surroundings,
-        roll_over: Callable[[str], None],
+        hooks: Hooks,
     ) -> None:
         self.protocol = protocol
         self.opened_ns = 0
+        self.wish: RollOver | None = None
+        """The roll-over that the protocol wants."""
+        self.is_beside = False
         self._plan = plan
         self._pipeline = pipeline
         self._stats = stats
         self._around = around
-        self._roll_over = roll_over
+        self._hooks = hooks
+        self._is_paused = False
         self._socket: ClientConnection | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._outbox: deque[str] = deque()
@@ -94,20 +106,33 @@ class Link:
         `beside` another link, books wait until this one takes over.
         """
         reason = STOPPED
+        self.is_beside = beside
         try:
-            await self._session(beside)
+            await self._session()
         except* NETWORK_ERRORS as group:
-            reason = "; ".join(f"{type(error).__name__}: {error}" for error in group.exceptions)
+            reason = _told(group)
+        except* Exception as group:  # noqa: BLE001 - Boundary: a fault ends one socket, not all
+            reason = _told(group)
+            self._log.exception("a fault ended the socket")
         finally:
             self._end(reason)
         return reason
 
-    def obey(self) -> None:
-        """Carry out what the protocol wants, after somebody else called it."""
-        if self.is_open:
-            self._obey()
+    def change(self, plan: ConnectionPlan) -> None:
+        """Carry other subscriptions from now on."""
+        self._plan = plan
+        now_ns = self._around.clock.now_ns()
+        self._pipeline.forward(self.protocol.subscribe(plan.subscriptions, now_ns))
+        self._obey()
 
-    async def _session(self, beside: bool) -> None:
+    def take_over(self, before: "Link") -> None:
+        """Go on alone where another link has ended."""
+        self.is_beside = False
+        now_ns = self._around.clock.now_ns()
+        self._pipeline.forward(self.protocol.adopt(before.protocol, now_ns))
+        self._obey()
+
+    async def _session(self) -> None:
         endpoint = self._plan.endpoint
         async with connect(
             endpoint.ws_url,
@@ -121,12 +146,15 @@ class Link:
             self.opened_ns = now_ns
             self._stats.opened += 1
             self._stats.connected = True
-            self._log.info("connected", url=endpoint.ws_url, beside=beside)
+            self._hooks.opened()
+            self._log.info("connected", url=endpoint.ws_url, beside=self.is_beside)
             async with asyncio.TaskGroup() as tasks:
                 self._socket, self._tasks = socket, tasks
                 side_jobs = [tasks.create_task(self._post(socket)), tasks.create_task(self._tick())]
                 try:
-                    self._pipeline.forward(self.protocol.open(now_ns, beside=beside))
+                    epoch = self._hooks.next_epoch()
+                    events = self.protocol.open(now_ns, beside=self.is_beside, epoch=epoch)
+                    self._pipeline.forward(events)
                     self._obey()
                     await self._read(socket)
                 finally:
@@ -142,20 +170,34 @@ class Link:
             received_ns = now_ns()
             if recorder is not None:
                 epoch = protocol.control_origin.epoch
-                recorder.frame(url, FrameKind.WS, frame, received_ns, name, epoch)
+                beside = self.is_beside
+                recorder.frame(url, FrameKind.WS, frame, received_ns, name, epoch, beside)
             take(frame, received_ns)
             if protocol.has_commands:
                 self._obey()
             if sink.is_full:
-                await sink.drained()
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Read nothing until there is room; what is silent meanwhile is not to blame."""
+        loop = asyncio.get_running_loop()
+        began, self._is_paused = loop.time(), True
+        await self._around.sink.drained()
+        self._is_paused = False
+        if loop.time() - began >= _TICK_S:
+            self.protocol.excuse(self._around.clock.now_ns())
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
+            if self._is_paused:
+                continue
             self._pipeline.forward(self.protocol.tick(self._around.clock.now_ns()))
             self._obey()
 
     def _obey(self) -> None:
+        if not self.is_open:
+            return
         for command in self.protocol.commands():
             match command:
                 case SendText(text):
@@ -164,8 +206,8 @@ class Link:
                 case FetchSnapshot():
                     if self._tasks is not None:
                         self._tasks.create_task(self._fetch(command))
-                case RollOver(reason):
-                    self._roll_over(reason)
+                case RollOver():
+                    self.wish = command
                 case Reconnect(reason):
                     self._log.info("reconnecting", reason=reason)
                     if self._tasks is not None and self._socket is not None:
@@ -197,7 +239,8 @@ class Link:
                 url = self._plan.endpoint.rest_url + request.path
                 epoch = self.protocol.control_origin.epoch
                 name = self._plan.name
-                around.recorder.frame(url, FrameKind.HTTP, body, now_ns, name, epoch)
+                beside = self.is_beside
+                around.recorder.frame(url, FrameKind.HTTP, body, now_ns, name, epoch, beside)
             self._pipeline.forward(self.protocol.receive_snapshot(request, body, now_ns))
         self._obey()
 
@@ -209,3 +252,8 @@ class Link:
         elif reason != STOPPED:
             self._log.warning("cannot connect", url=self._plan.endpoint.ws_url, reason=reason)
         self._socket = self._tasks = None
+
+
+def _told(group: BaseExceptionGroup[BaseException]) -> str:
+    """Return the errors of a group in one line."""
+    return "; ".join(f"{type(error).__name__}: {error}" for error in group.exceptions)

@@ -8,12 +8,11 @@ import structlog
 
 from shared.market.events import DeadLetter, Event, Origin, StreamState, StreamStatus
 from streaming.deduplicator import Deduplicator
-from streaming.exchanges.protocol import ExchangeProtocol
+from streaming.exchanges.protocol import ExchangeProtocol, dead_letter
 from streaming.instrumentation import ConnectionStats
 
 # Kafka takes records of 1 MB by default; the envelope needs some of it. Venue frames stay far below.
 LARGEST_FRAME = 900_000
-_KEPT_OF_OVERSIZED = 100_000
 # One frame in so many is looked at for its age.
 _SAMPLED = 64
 _NOTED = {DeadLetter, StreamStatus}
@@ -118,13 +117,7 @@ class Pipeline:
         )
 
     def _refused(self, frame: bytes, received_ns: int, reason: str) -> DeadLetter:
-        return DeadLetter(
-            origin=self._protocol.control_origin,
-            received_ns=received_ns,
-            event_time=None,
-            reason=f"frame: {reason}",
-            payload=frame[:_KEPT_OF_OVERSIZED].decode(errors="backslashreplace"),
-        )
+        return dead_letter(self._protocol.control_origin, frame, f"frame: {reason}", received_ns)
 
 
 def _is_utf8(frame: bytes) -> bool:
@@ -138,6 +131,6 @@ def _is_utf8(frame: bytes) -> bool:
 def _is_json(frame: bytes) -> bool:
     try:
         msgspec.json.decode(frame)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True

@@ -51,6 +51,7 @@ class _Item(NamedTuple):
     raw: bytes
     connection: str
     epoch: int
+    beside: bool
 
 
 class Recorder:
@@ -91,6 +92,7 @@ class Recorder:
         recv_ns: int,
         connection: str = "",
         epoch: int = 0,
+        beside: bool = False,
     ) -> None:
         """Take one frame; it is on disk within a second. Never waits and never raises.
 
@@ -101,11 +103,12 @@ class Recorder:
             recv_ns: when they came, in ns since the epoch.
             connection: the connection's name, as in the origin of its events.
             epoch: which socket of that connection.
+            beside: whether the socket before it carries the same streams still.
         """
         if self.state is not RecorderState.RECORDING:
             self.dropped += 1
             return
-        self._waiting.append(_Item(recv_ns, kind, url, raw, connection, epoch))
+        self._waiting.append(_Item(recv_ns, kind, url, raw, connection, epoch, beside))
         self.frames += 1
         self._taken_bytes += len(raw) + _FRAME_BYTES
         if self._taken_bytes - self._done_bytes > _MOST_WAITING_BYTES:

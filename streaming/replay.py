@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -27,6 +27,7 @@ from shared.market.recording import Frame, FrameKind, read_frames
 from shared.market.topics import topic_specs
 from shared.settings import Settings
 from shared.symbol_manager import is_channel, load_symbols
+from streaming.deduplicator import Deduplicator
 from streaming.exchanges.binance import BinanceProtocol, stream_name
 from streaming.exchanges.protocol import FetchSnapshot
 from streaming.instrumentation import ConnectionStats, ProducerStats
@@ -41,9 +42,13 @@ _HOSTS = {
     "data-api": Market.SPOT,
     "fstream": Market.UM,
     "fapi": Market.UM,
+    "dstream": Market.CM,
+    "dapi": Market.CM,
 }
 # A paced replay yields while it waits; an unpaced one has to be told.
 _YIELD_EVERY = 256
+# As long as a live connection looks for copies after a roll-over.
+_OVERLAP_NS = 5_000_000_000
 _BookKey = tuple[Market, str]
 
 
@@ -74,27 +79,53 @@ class Counts(msgspec.Struct, frozen=True):
 class _Session:
     """One recorded connection."""
 
-    def __init__(self, market: Market, name: str, publisher: Publisher, levels: int) -> None:
+    def __init__(
+        self,
+        market: Market,
+        name: str,
+        publisher: Publisher,
+        levels: int,
+        deduplicator: Deduplicator | None = None,
+    ) -> None:
         self.market = market
         self.epoch = 0
         self.stats = ConnectionStats(name)
+        self.deduplicator = deduplicator or Deduplicator()
         self.protocol = BinanceProtocol(market, name, (), levels)
-        self.pipeline = Pipeline(self.protocol, publisher, self.stats)
+        self.pipeline = Pipeline(self.protocol, publisher, self.stats, self.deduplicator)
         self._wanted: dict[str, Subscription] = {}
+        self._alone_ns = 0
 
     def reach(self, epoch: int, now_ns: int) -> None:
-        """Open the sockets up to this one; what the last one carried is told to be broken."""
-        if self.epoch and self.epoch < epoch:
+        """Open this socket; what the last one carried is told to be broken."""
+        if self.epoch:
             self.pipeline.forward(self.protocol.close("recorded reconnect", now_ns))
-        while self.epoch < epoch:
-            self.epoch += 1
-            self.pipeline.forward(self.protocol.open(now_ns))
+        self.epoch = epoch
+        self.pipeline.forward(self.protocol.open(now_ns, epoch=epoch))
+
+    def open_beside(self, other: Self, epoch: int, now_ns: int) -> None:
+        """Open this socket while another one carries the same."""
+        self._wanted = dict(other._wanted)
+        self.protocol.subscribe(self._wanted.values(), now_ns)
+        self.deduplicator.begin()
+        self.epoch = epoch
+        self.pipeline.forward(self.protocol.open(now_ns, beside=True, epoch=epoch))
+
+    def take_over(self, other: Self, now_ns: int) -> None:
+        """Go on alone where the other one ends."""
+        other.pipeline.forward(other.protocol.close("recorded roll-over", now_ns, planned=True))
+        self.deduplicator.socket_ended(other.protocol.control_origin)
+        self.pipeline.forward(self.protocol.adopt(other.protocol, now_ns))
+        self._alone_ns = now_ns
 
     def take(self, frame: Frame, known: dict[tuple[Market, str], Subscription]) -> None:
         if frame.raw.startswith(_HEAD):
             name = frame.raw[len(_HEAD) : frame.raw.find('"', len(_HEAD))]
             if name not in self._wanted:
                 self._subscribe(name, known, frame.recv_ns)
+        if self._alone_ns and frame.recv_ns - self._alone_ns > _OVERLAP_NS:
+            self.deduplicator.end()
+            self._alone_ns = 0
         self.pipeline.take(frame.raw.encode(), frame.recv_ns)
 
     def _subscribe(
@@ -125,6 +156,7 @@ class Replay:
         self._levels = book_levels
         self._known = {(item.instrument.market, stream_name(item)): item for item in subscriptions}
         self._sessions: dict[str, _Session] = {}
+        self._successors: dict[str, _Session] = {}
         self._ended: list[ConnectionStats] = []
         self._asked: dict[_BookKey, deque[tuple[_Session, FetchSnapshot]]] = {}
         self._bodies: dict[_BookKey, Frame] = {}
@@ -166,10 +198,34 @@ class Replay:
             if session is not None:
                 self._end(session)
             session = self._sessions[name] = _Session(market, name, self._publisher, self._levels)
-        if epoch > session.epoch:
-            self._forget(session)
-            session.reach(epoch, frame.recv_ns)
-        return session
+        if epoch == session.epoch:
+            return session
+        if frame.beside:
+            return self._beside(session, name, epoch, frame.recv_ns)
+        return self._succeed(session, name, epoch, frame.recv_ns)
+
+    def _beside(self, session: _Session, name: str, epoch: int, now_ns: int) -> _Session:
+        """Return the session of a socket that was opened beside another."""
+        successor = self._successors.get(name)
+        if successor is None or successor.epoch != epoch:
+            successor = self._successors[name] = _Session(
+                session.market, name, self._publisher, self._levels, session.deduplicator
+            )
+            successor.open_beside(session, epoch, now_ns)
+        return successor
+
+    def _succeed(self, session: _Session, name: str, epoch: int, now_ns: int) -> _Session:
+        """Return the session that goes on: the one opened beside, or the same after a break."""
+        self._forget(session)
+        successor = self._successors.pop(name, None)
+        if successor is None or successor.epoch != epoch:
+            session.reach(epoch, now_ns)
+            return session
+        successor.take_over(session, now_ns)
+        self._ended.append(session.stats)
+        self._sessions[name] = successor
+        self._execute(successor, now_ns)
+        return successor
 
     def _end(self, session: _Session) -> None:
         self._forget(session)
@@ -212,13 +268,13 @@ def market_of(frame: Frame) -> Market:
     Raises:
         ConfigurationError: no market that is collected.
     """
-    for market in (Market.SPOT, Market.UM):
+    for market in Market:
         if frame.connection.startswith(f"binance-{market}-"):
             return market
     found = _HOSTS.get((urlsplit(frame.url).hostname or "").partition(".")[0])
     if found is None:
         raise ConfigurationError(
-            frame.url, "no market that is collected", "Spot and um recordings can be replayed."
+            frame.url, "no market that is collected", "Binance recordings can be replayed."
         )
     return found
 

@@ -177,8 +177,8 @@ class RestPool:
     async def _answer(self, path: str) -> bytes:
         try:
             response = await self._client.get(path)
-        except httpx.HTTPError as error:
-            raise VenueError(path, str(error) or type(error).__name__) from error
+        except Exception as error:  # Boundary: whatever the client raises, the address has failed
+            raise VenueError(path, f"{type(error).__name__}: {error}") from error
         self._note_limits(response)
         if response.status_code != HTTPStatus.OK:
             reason = f"HTTP {response.status_code}: {response.text[:200]}"

@@ -141,7 +141,7 @@ class StreamingService:
                     "symbol": item.instrument.symbol,
                     "channel": item.channel,
                     "state": life.state,
-                    "silent_s": round((now_ns - life.seen_ns) / 1e9, 3),
+                    "silent_s": round((now_ns - life.seen_ns) / 1e9, 3) if life.seen_ns else None,
                     "limit_s": round(life.limit_ns(now_ns) / 1e9, 3),
                 }
 
@@ -195,8 +195,8 @@ class StreamingService:
         around = Surroundings(self._sink, rest, self._clock, self._recorder, self._latencies)
         return Connection(item, self._protocol, around, gate, heal)
 
-    def _protocol(self, item: ConnectionPlan, epoch: int) -> ExchangeProtocol:
-        return protocol(item, self._settings.streaming.book_levels, epoch)
+    def _protocol(self, item: ConnectionPlan) -> ExchangeProtocol:
+        return protocol(item, self._settings.streaming.book_levels)
 
     def _healer(self, endpoint: Endpoint) -> tuple[RestPool, Healer]:
         found = self._healers.get(endpoint.rest_url)

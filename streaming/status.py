@@ -15,6 +15,8 @@ _COLOURS = {
     "quiet": "yellow",
     "stale": "red",
     "unproved": "red",
+    "closed": "red",
+    "broken": "red",
 }
 
 
@@ -40,5 +42,6 @@ def table_of(seen: dict[str, Any]) -> Group:
         colour = _COLOURS.get(item["state"], "cyan")
         state = f"[{colour}]{item['state']}[/{colour}]"
         place = (item["connection"], item["market"], item["symbol"], item["channel"])
-        table.add_row(*place, state, f"{item['silent_s']:.1f} s", f"{item['limit_s']:.0f} s")
+        silent = "" if item["silent_s"] is None else f"{item['silent_s']:.1f} s"
+        table.add_row(*place, state, silent, f"{item['limit_s']:.0f} s")
     return Group(table, *(f"[red]{reason}[/red]" for reason in seen["reasons"]))

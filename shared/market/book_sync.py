@@ -184,6 +184,12 @@ class BookSync:
         self.book.replace(bids, asks, limit)
         return self._join(last_update_id)
 
+    def can_continue_from(self, other: "BookSync") -> bool:
+        """Say whether nothing lies between another connection's book and what was buffered here."""
+        if other.state is not SyncState.LIVE or not self._buffer:
+            return True
+        return self._rule.join(other.last_update_id, self._buffer[0]) is not Step.GAP
+
     def continue_from(self, other: "BookSync") -> Gap | None:
         """Take over the book of another connection that is LIVE, and what was buffered here since."""
         self.book = other.book

@@ -36,7 +36,10 @@ class FrameKind(StrEnum):
 
 
 class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One received payload, `recv_ns` in ns since the epoch by the receiver's clock."""
+    """One received payload, `recv_ns` in ns since the epoch by the receiver's clock.
+
+    `epoch` counts a connection's sockets; `beside` says that the one before is still read.
+    """
 
     recv_ns: int
     kind: FrameKind
@@ -44,6 +47,7 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     raw: str
     connection: str = ""
     epoch: int = 0
+    beside: bool = False
 
 
 class TornTail(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from msgspec import structs
 from shared.market.events import Event, Origin, Source, StreamState
 from shared.market.instruments import Exchange, Market, Subscription
 from shared.market.topics import CONTROL_SYMBOL
-from streaming.exchanges.amounts import exact, reader, require_levels
+from streaming.exchanges.amounts import require_levels
 from streaming.exchanges.binance_stream import Stream
 from streaming.exchanges.binance_wire import Control, DepthSnapshot
 from streaming.exchanges.liveness import Remedy
@@ -48,6 +48,9 @@ _SNAPSHOT = {
 _FIRST_RETRY_NS = 500_000_000
 _LONGEST_RETRY_NS = 60_000_000_000
 
+# What a decoder or a check raises; JSON nested without end overruns the decoder's stack.
+_REFUSED = (ValueError, RecursionError)
+
 _control_decoder = msgspec.json.Decoder(Control)
 _snapshot_decoder = msgspec.json.Decoder(DepthSnapshot)
 
@@ -65,7 +68,6 @@ class BinanceProtocol:
         connection: the connection's name, kept in every event.
         subscriptions: what to ask for when it opens.
         book_levels: levels per side of a `BookSnapshot`.
-        epoch: that of the connection before, where this one takes over.
     """
 
     def __init__(
@@ -75,13 +77,12 @@ class BinanceProtocol:
         subscriptions: Iterable[Subscription],
         book_levels: int = 1000,
         source: Source = Source.BINANCE_WEBSOCKET,
-        epoch: int = 0,
     ) -> None:
         self._market = market
         self._connection = connection
         self._book_levels = book_levels
         self._source = source
-        self._epoch = epoch
+        self._epoch = 0
         self._request_id = 0
         self._is_open = False
         self._waits_for_other = False
@@ -104,12 +105,12 @@ class BinanceProtocol:
         commands, self._commands = self._commands, []
         return commands
 
-    def open(self, now_ns: int, *, beside: bool = False) -> list[Event]:
+    def open(self, now_ns: int, *, beside: bool = False, epoch: int | None = None) -> list[Event]:
         """Begin an epoch: ask for every subscription in one message (rule 2).
 
         `beside` another connection that still carries them, no book is fetched until `adopt`.
         """
-        self._epoch += 1
+        self._epoch = epoch or self._epoch + 1
         self._is_open = True
         self._waits_for_other = beside
         self._pending.clear()
@@ -130,11 +131,25 @@ class BinanceProtocol:
                 self._fetch(stream, now_ns)
         return events
 
+    def joins(self, before: Self) -> bool:
+        """Say whether `adopt` would leave no hole: the other has come to where this one began."""
+        return all(
+            name not in before._streams or stream.joins(before._streams[name])
+            for name, stream in self._streams.items()
+        )
+
+    def excuse(self, now_ns: int) -> None:
+        """Learn that nothing was read for a while; the silence is ours, not the streams'."""
+        for stream in self._streams.values():
+            stream.life.excuse(now_ns)
+
     def close(self, reason: str, now_ns: int, *, planned: bool = False) -> list[Event]:
         """End the epoch: every subscription is broken, or `planned` closed."""
         self._is_open = False
         self._commands.clear()
         state = StreamState.CLOSED if planned else StreamState.BROKEN
+        for stream in self._streams.values():
+            stream.life.end(state)
         return [stream.status(state, reason, now_ns) for stream in self._streams.values()]
 
     def subscribe(self, wanted: Iterable[Subscription], now_ns: int) -> list[Event]:
@@ -161,8 +176,8 @@ class BinanceProtocol:
             return self._control(data, received_ns)
         try:
             message = stream.decoder.decode(data).data
-            event = stream.translate(message, stream.origin, received_ns, reader(data))
-        except ValueError as error:
+            event = stream.translate(message, stream.origin, received_ns)
+        except _REFUSED as error:
             return [dead_letter(stream.origin, data, str(error), received_ns)]
         stream.life.seen(received_ns)
         if stream.is_followed:
@@ -182,9 +197,9 @@ class BinanceProtocol:
             return []
         try:
             snapshot = _snapshot_decoder.decode(body)
-            require_levels(snapshot.bids, exact)
-            require_levels(snapshot.asks, exact)
-        except ValueError as error:
+            require_levels(snapshot.bids)
+            require_levels(snapshot.asks)
+        except _REFUSED as error:
             self._fetch(stream, received_ns)
             return [dead_letter(stream.origin, body, f"depth snapshot: {error}", received_ns)]
         number = snapshot.lastUpdateId
@@ -218,15 +233,19 @@ class BinanceProtocol:
         else:
             self._request("UNSUBSCRIBE", again)
             self._request("SUBSCRIBE", again)
+            events += [
+                stream.status(StreamState.SUBSCRIBED, f"again: {_why(stream, now_ns)}", now_ns)
+                for stream in again
+            ]
         return events
 
     def _control(self, data: bytes, received_ns: int) -> list[Event]:
         try:
             message = _control_decoder.decode(data)
-        except ValueError as error:
+        except _REFUSED as error:
             return [dead_letter(self.control_origin, data, str(error), received_ns)]
         if message.stream == "!serverShutdown" or b'"e":"serverShutdown"' in data:
-            self._commands.append(RollOver("serverShutdown"))
+            self._commands.append(RollOver("serverShutdown", is_urgent=True))
             return []
         if message.stream is not None:
             reason = f"stream {message.stream} is not subscribed"
@@ -236,9 +255,11 @@ class BinanceProtocol:
         if message.error or message.code is not None:
             self._commands.append(Reconnect(f"request refused: {failure}"))
             return [dead_letter(self.control_origin, data, failure, received_ns)]
-        for stream in asked:
-            stream.life.acknowledge()
-        return [stream.status(StreamState.ACKNOWLEDGED, "", received_ns) for stream in asked]
+        return [
+            stream.status(StreamState.ACKNOWLEDGED, "", received_ns)
+            for stream in asked
+            if stream.life.acknowledge()
+        ]
 
     def _request(self, method: str, streams: list[Stream]) -> None:
         if not streams:
@@ -295,4 +316,6 @@ class BinanceProtocol:
 def _why(stream: Stream, now_ns: int) -> str:
     """Say how long a stream is silent, beside what is usual for it."""
     silence, usual = now_ns - stream.life.seen_ns, stream.life.usual_ns(now_ns)
+    if not stream.life.first_ns:
+        return f"no data for {silence / 1e9:.1f} s"
     return f"silent for {silence / 1e9:.1f} s, usually at most {usual / 1e9:.1f} s"

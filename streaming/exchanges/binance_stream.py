@@ -28,6 +28,8 @@ from streaming.exchanges.liveness import Liveness
 _MINUTE_US = 60_000_000
 # A book that knows fewer levels than this on a side, for prices have wandered, needs a new snapshot.
 _FEWEST_KNOWN_LEVELS = 100
+# Trade ids that jump further than this in one step are believed when a second one confirms them.
+_LARGEST_JUMP = 10_000_000
 _RULES: dict[Market, type[SequenceRule]] = {
     Market.SPOT: SpotRule,
     Market.UM: UsdMarginedRule,
@@ -53,6 +55,7 @@ class Stream:
         "minute",
         "origin",
         "subscription",
+        "suspect_id",
         "sync",
         "translate",
         "wants_snapshot",
@@ -69,6 +72,7 @@ class Stream:
         self.sync = BookSync(_RULES[market]()) if kind == "depth" else None
         self.first_id: int | None = None
         self.last_id: int | None = None
+        self.suspect_id = 0
         self.life = Liveness()
         self.begin(origin, 0)
 
@@ -98,6 +102,14 @@ class Stream:
         elif self.sync is not None:
             events += self._keep_book(self.sync, event, received_ns)
         return events
+
+    def joins(self, before: Self) -> bool:
+        """Say whether nothing lies between what came there and what came here."""
+        if self.sync is not None and before.sync is not None:
+            return self.sync.can_continue_from(before.sync)
+        if self.first_id is None or before.last_id is None:
+            return True
+        return before.last_id >= self.first_id - 1
 
     def adopt(self, before: Self, now_ns: int) -> list[Event]:
         """Go on where the same subscription stands on a connection that ends: ids, book, usual pace.
@@ -150,6 +162,10 @@ class Stream:
 
     def _count(self, event: Trade | AggregateTrade, received_ns: int) -> list[Event]:
         number, last = int(event.trade_id), self.last_id
+        if last is not None and number > last + _LARGEST_JUMP and number > self.suspect_id + 1000:
+            # One id that is far off may be a fault; the next one tells.
+            self.suspect_id = number
+            return []
         if self.first_id is None:
             self.first_id = number
         self.last_id = number if last is None else max(number, last)

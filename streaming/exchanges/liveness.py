@@ -5,10 +5,12 @@
 | SUBSCRIBED   | ACKNOWLEDGED | FIRST_DATA | UNPROVED          |                |           |
 | ACKNOWLEDGED |              | FIRST_DATA | UNPROVED          |                |           |
 | UNPROVED     |              | FIRST_DATA |                   |                |           |
-| FIRST_DATA   |              |            |                   | QUIET          | STALE     |
+| FIRST_DATA   |              | LIVE       |                   | QUIET          | STALE     |
 | LIVE         |              |            |                   | QUIET          | STALE     |
 | QUIET        |              | LIVE       |                   |                | STALE     |
 | STALE        |              | LIVE       |                   |                |           |
+
+BROKEN and CLOSED, without a socket, prove nothing either.
 
 An acknowledgement proves nothing: venues acknowledge streams that they never send. The limit of
 silence is `max(10 s, 5 x usual)`, where `usual` is the longest interval that the subscription has
@@ -31,7 +33,13 @@ _HALF_LIFE_NS = 20 * 60_000_000_000
 _LONGEST_WAIT_NS = 600_000_000_000
 _MOVE_AT = 2
 
-_UNPROVEN = {StreamState.SUBSCRIBED, StreamState.ACKNOWLEDGED, StreamState.UNPROVED}
+_UNPROVEN = {
+    StreamState.SUBSCRIBED,
+    StreamState.ACKNOWLEDGED,
+    StreamState.UNPROVED,
+    StreamState.BROKEN,
+    StreamState.CLOSED,
+}
 _FLOWING = {StreamState.FIRST_DATA, StreamState.LIVE}
 
 
@@ -54,6 +62,7 @@ class Liveness:
         "_longest_ns",
         "_next_remedy_ns",
         "first_ns",
+        "is_acknowledged",
         "learned_ns",
         "remedies",
         "seen_ns",
@@ -73,11 +82,27 @@ class Liveness:
         self._asked_ns = self._judged_ns = self.seen_ns = now_ns
         self._longest_ns = 0
         self._next_remedy_ns = now_ns + PROOF_NS
+        self.is_acknowledged = False
 
-    def acknowledge(self) -> None:
-        """Learn that the venue confirmed; data may have come before."""
-        if self.state is StreamState.SUBSCRIBED:
-            self.state = StreamState.ACKNOWLEDGED
+    def acknowledge(self) -> bool:
+        """Learn that the venue confirmed; says whether that is news, for data may have come before."""
+        self.is_acknowledged = True
+        if self.state is not StreamState.SUBSCRIBED:
+            return False
+        self.state = StreamState.ACKNOWLEDGED
+        return True
+
+    def end(self, state: StreamState) -> None:
+        """Learn that the socket is gone: BROKEN, or CLOSED as planned."""
+        self.state = state
+
+    def excuse(self, now_ns: int) -> None:
+        """Learn that nobody listened until now."""
+        if not self.is_proved:
+            self._asked_ns = now_ns
+            self._next_remedy_ns = max(self._next_remedy_ns, now_ns + PROOF_NS)
+        self.seen_ns = self._judged_ns = now_ns
+        self._longest_ns = 0
 
     def seen(self, now_ns: int) -> None:
         """Note a frame."""
@@ -158,6 +183,6 @@ class Liveness:
         elif silence >= limit / 2:
             if self.state in _FLOWING:
                 self.state = StreamState.QUIET
-        elif self.state not in _FLOWING:
+        elif self.state is not StreamState.LIVE:
             self.state = StreamState.LIVE
             self.remedies = 0

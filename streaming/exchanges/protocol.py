@@ -19,6 +19,9 @@ from shared.market.events import DeadLetter, Event, Origin
 from shared.market.instruments import Subscription
 from streaming.exchanges.liveness import Liveness
 
+KEPT_BYTES = 100_000
+"""How much of a payload a dead letter keeps."""
+
 
 class SendText(msgspec.Struct, frozen=True):
     """Send one text message to the venue."""
@@ -45,22 +48,31 @@ class Reconnect(msgspec.Struct, frozen=True):
 
 
 class RollOver(msgspec.Struct, frozen=True):
-    """Replace the socket by a fresh one, which must deliver before this one is closed."""
+    """Replace the socket by a fresh one, which must deliver before this one is closed.
+
+    `is_urgent` where the venue is about to close this one.
+    """
 
     reason: str
+    is_urgent: bool = False
 
 
 Command = SendText | FetchSnapshot | Reconnect | RollOver
 
 
 def dead_letter(origin: Origin, data: bytes, reason: str, received_ns: int) -> DeadLetter:
-    """Return what becomes of a payload that cannot be understood."""
+    """Return what becomes of a payload that cannot be understood; of a long one the beginning stays.
+
+    Kafka takes a megabyte, and a byte that is no text becomes five in its record.
+    """
+    if len(data) > KEPT_BYTES:
+        reason = f"{reason} (the first {KEPT_BYTES} of {len(data)} bytes are kept)"
     return DeadLetter(
         origin=origin,
         received_ns=received_ns,
         event_time=None,
         reason=reason,
-        payload=data.decode(errors="backslashreplace"),
+        payload=data[:KEPT_BYTES].decode(errors="backslashreplace"),
     )
 
 
@@ -86,11 +98,20 @@ class ExchangeProtocol(Protocol):
         """Yield every subscription with what is known of its life."""
         ...
 
-    def open(self, now_ns: int, *, beside: bool = False) -> list[Event]:
+    def open(self, now_ns: int, *, beside: bool = False, epoch: int | None = None) -> list[Event]:
         """Begin a new epoch on a fresh socket: forgets books, asks for every subscription.
 
-        `beside` another connection that still carries the same, books wait for `adopt`.
+        `beside` another connection that still carries the same, books wait for `adopt`. Without
+        `epoch` the next one begins.
         """
+        ...
+
+    def joins(self, before: Self) -> bool:
+        """Say whether `adopt` would leave no hole."""
+        ...
+
+    def excuse(self, now_ns: int) -> None:
+        """Learn that nothing was read for a while, which was not the venue's fault."""
         ...
 
     def adopt(self, before: Self, now_ns: int) -> list[Event]:

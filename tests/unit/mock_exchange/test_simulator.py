@@ -85,7 +85,7 @@ def test_every_message_is_one_that_the_collector_understands():
         for channel, data in [*run(sim, 5), sim.candle_message()]:
             decoder, translate = translator(channel)
             frame = msgspec.json.encode({"stream": "x", "data": data})
-            assert translate(decoder.decode(frame).data, None, 1, float) is not None
+            assert translate(decoder.decode(frame).data, None, 1) is not None
 
 
 def test_a_later_start_never_repeats_an_id():

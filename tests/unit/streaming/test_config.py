@@ -63,11 +63,10 @@ def test_um_streams_go_to_the_route_that_delivers_them():
     }
 
 
-def test_a_plan_becomes_a_protocol_that_goes_on_from_an_epoch():
+def test_a_plan_becomes_a_protocol_of_its_market():
     item = plan(BinanceSettings(), [subscription(Market.SPOT, "trade")])[0]
-    made = protocol(item, 10, epoch=4)
+    made = protocol(item, 10)
     assert [stream.subscription for stream in made.streams()] == list(item.subscriptions)
-    assert made.control_origin.epoch == 4
 
 
 def test_coin_margined_symbols_have_a_connection_of_their_own():

@@ -10,6 +10,7 @@ from shared.clock import SystemClock
 from shared.market.events import Origin, Source, StreamState, StreamStatus
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
 from streaming import connection as module
+from streaming import link as link_module
 from streaming.circuit_breaker import BreakerState
 from streaming.config import ConnectionPlan, ConnectLimits, Endpoint, RestLimits
 from streaming.connection import Connection, unhealthy
@@ -35,8 +36,8 @@ class View:
 class Language:
     """Obeys its venue: each frame below is an order to want something of the shell."""
 
-    def __init__(self, epoch=0):
-        self.epoch, self.queue = epoch, []
+    def __init__(self):
+        self.epoch, self.queue = 0, []
         self.views = {subscription("A"): View(subscription("A"))}
         self.snapshots, self.failed, self.closed, self.adopted = [], [], [], []
 
@@ -53,8 +54,8 @@ class Language:
     def streams(self):
         return list(self.views.values())
 
-    def open(self, now_ns, *, beside=False):
-        self.epoch += 1
+    def open(self, now_ns, *, beside=False, epoch=None):
+        self.epoch = epoch
         for view in self.views.values():
             view.life.ask(now_ns)
         self.queue.append(SendText("beside" if beside else "hello"))
@@ -63,6 +64,12 @@ class Language:
     def adopt(self, before, now_ns):
         self.adopted.append(before)
         return []
+
+    def joins(self, before):
+        return True
+
+    def excuse(self, now_ns):
+        self.excused = True
 
     def tick(self, now_ns):
         return []
@@ -73,7 +80,7 @@ class Language:
         if frame == b'"again"':
             self.queue.append(Reconnect("x" * 200))
         if frame == b'"fresh"':
-            self.queue.append(RollOver("serverShutdown"))
+            self.queue.append(RollOver("serverShutdown", is_urgent=True))
         if frame == b'"many"':
             self.queue += [SendText(str(number)) for number in range(5)]
         if frame == b'"book"':
@@ -141,7 +148,7 @@ class Rest:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - looks at objects that tell nobody
             await asyncio.sleep(0.01)
 
@@ -170,8 +177,8 @@ def connection(url: str, kafka, rest=None):
     )
     languages = []
 
-    def protocol_of(plan, epoch):
-        languages.append(Language(epoch))
+    def protocol_of(plan):
+        languages.append(Language())
         return languages[-1]
 
     around = Surroundings(kafka, rest or Rest(), SystemClock(), None, Latencies())
@@ -225,6 +232,7 @@ async def test_a_socket_that_delivered_is_replaced_at_once_and_the_protocol_is_t
     async with running() as (server, (language,), driven):
         await server.send("1")
         await until(lambda: driven.stats.received == 1)
+        driven._link.opened_ns -= 2 * 10**9
         server.sockets[0].transport.abort()
         await until(lambda: len(server.heard) == 2)
         assert language.epoch == 2
@@ -287,14 +295,19 @@ async def test_a_successor_that_breaks_leaves_the_old_socket_alone():
         assert languages[0].closed == []
 
 
-async def test_a_successor_that_never_delivers_is_given_up(monkeypatch):
+async def test_a_successor_that_never_delivers_is_given_up_and_tried_again(monkeypatch):
     monkeypatch.setattr(module, "_PROOF_S", 0.3)
+    monkeypatch.setattr(module, "backoff_delays", lambda _: iter([0.0, 0.5, 60.0]))
     kafka = Kafka()
     async with running(kafka) as (server, languages, _):
         await server.send('"fresh"')
         await until(lambda: len(languages) == 2 and languages[1].closed == [("stopped", True)])
         await server.sockets[0].send("1")
         await until(lambda: len(kafka.frames) == 2)
+        await until(lambda: len(languages) == 3)
+        await server.sockets[2].send("2")
+        await until(lambda: languages[2].adopted == [languages[0]])
+        assert languages[2].epoch == 3, "no two sockets share a number"
 
 
 async def test_a_day_old_socket_is_replaced(monkeypatch):
@@ -361,3 +374,52 @@ async def test_an_endpoint_that_is_away_is_not_knocked_at_by_all(monkeypatch, un
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(driven.run(), 0.5)
     assert driven._gate.breaker.state is BreakerState.OPEN
+
+
+async def test_a_probe_that_got_through_lets_the_others_in():
+    gate = Gate(ConnectLimits(100, 1), SystemClock())
+    for _ in range(5):
+        gate.failed()
+    gate.breaker.open_until_ns = 0
+    await gate.admitted()
+    assert gate.breaker.state is BreakerState.HALF_OPEN
+    gate.abandoned()
+    assert gate.breaker.state is BreakerState.OPEN
+    async with running() as (_, _languages, driven):
+        assert driven._gate.breaker.state is BreakerState.CLOSED, "told when opened, not when ended"
+
+
+async def test_the_old_socket_dying_before_the_new_one_opens_is_a_plain_reconnect(monkeypatch):
+    kafka = Kafka()
+    async with running(kafka) as (server, languages, driven):
+        closed = asyncio.Event()
+        monkeypatch.setattr(driven._gate, "admitted", closed.wait)
+        await server.send('"fresh"')
+        await until(lambda: len(languages) == 2)
+        driven._link.opened_ns -= 2 * 10**9
+        server.sockets[0].transport.abort()
+        await until(lambda: driven._successor is None)
+        closed.set()
+        await until(lambda: server.heard == ["hello", "hello"])
+        assert languages[1].adopted == []
+
+
+async def test_a_pause_of_ours_is_no_silence_of_the_venue(monkeypatch):
+    monkeypatch.setattr(link_module, "_TICK_S", 0.1)
+    kafka = Kafka()
+    async with running(kafka) as (server, (language,), _):
+        kafka.is_full = True
+        await server.send("1", "2")
+        await asyncio.sleep(0.3)
+        assert not hasattr(language, "excused")
+        kafka.emptied.set()
+        await until(lambda: getattr(language, "excused", False))
+
+
+async def test_a_fault_of_ours_ends_the_socket_as_broken(monkeypatch):
+    async with running() as (server, (language,), _):
+        monkeypatch.setattr(language, "receive", lambda frame, received_ns: 1 / 0)
+        await server.send("1")
+        await until(lambda: language.closed != [])
+        (reason, planned) = language.closed[0]
+        assert ("ZeroDivisionError" in reason, planned) == (True, False)

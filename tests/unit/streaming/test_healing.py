@@ -89,7 +89,7 @@ async def running(healer: Healer):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - looks at objects that tell nobody
             await asyncio.sleep(0.01)
 

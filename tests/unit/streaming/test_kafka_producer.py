@@ -108,7 +108,7 @@ def spilling(port: int, folder: Path, most_bytes: int = 10**9, **settings: float
 
 
 async def until_spilling(sender: EventProducer) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while sender.stats.spill_state is SpillState.OFF:
             await asyncio.sleep(0.01)
             sender.publish_frame(ORIGIN, b"0", 0)

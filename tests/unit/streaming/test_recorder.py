@@ -48,7 +48,7 @@ def frames(folder: Path) -> list[Frame]:
 async def written(target: Recorder, folder: Path, count: int) -> None:
     """Run until so many frames can be read back."""
     running = asyncio.create_task(target.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not files(folder) or len(frames(folder)) < count:  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(0.01)
     running.cancel()
@@ -167,7 +167,7 @@ async def test_what_comes_too_fast_is_dropped_and_recording_goes_on(tmp_path, mo
     assert target.frames + target.dropped == 100
     assert target.dropped > 0
     running = asyncio.create_task(target.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while target.state is not RecorderState.RECORDING:  # noqa: ASYNC110 - a state tells nobody
             await asyncio.sleep(0.01)
     running.cancel()

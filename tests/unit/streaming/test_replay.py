@@ -235,8 +235,8 @@ def test_the_market_is_known_by_name_or_address(url, connection, market):
 
 
 def test_a_market_that_is_not_collected_is_refused():
-    with pytest.raises(ConfigurationError, match=r"dstream.*no market that is collected"):
-        market_of(Frame(1, FrameKind.WS, "wss://dstream.binance.com/stream", ""))
+    with pytest.raises(ConfigurationError, match=r"ws\.okx.*no market that is collected"):
+        market_of(Frame(1, FrameKind.WS, "wss://ws.okx.com/stream", ""))
 
 
 @pytest.mark.parametrize(

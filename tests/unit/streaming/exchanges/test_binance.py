@@ -203,7 +203,7 @@ def test_a_refused_request_reconnects_in_both_shapes_of_errors(data):
 def test_a_server_shutdown_rolls_over_and_is_no_error(data):
     protocol = opened("trade")
     assert protocol.receive(data, 5) == []
-    assert protocol.commands() == [RollOver("serverShutdown")]
+    assert protocol.commands() == [RollOver("serverShutdown", is_urgent=True)]
 
 
 def test_a_jump_of_spot_trade_ids_is_a_gap_with_both_ids_also_over_a_reconnect():
@@ -338,9 +338,12 @@ def test_a_stream_that_was_acknowledged_and_never_delivers_is_named_asked_again_
     protocol.receive(b'{"result":null,"id":1}', 0)
     for second in range(1, 15):
         protocol.receive(frame("trade", TRADE | {"t": second}), second * SECOND)
-        assert protocol.tick(second * SECOND) == []
-    (named,) = protocol.tick(15 * SECOND)
+        told = states(protocol.tick(second * SECOND))
+        assert told == ([StreamState.LIVE] if second == 1 else [])
+    named, again = protocol.tick(15 * SECOND)
     assert (named.state, named.origin.channel) == (StreamState.UNPROVED, "aggTrade")
+    assert (again.state, again.origin.channel) == (StreamState.SUBSCRIBED, "aggTrade")
+    assert again.reason == "again: no data for 15.0 s"
     assert methods(protocol) == ["UNSUBSCRIBE", "SUBSCRIBE"]
     assert protocol.tick(29 * SECOND) == []
     protocol.receive(frame("trade", TRADE | {"t": 15}), 30 * SECOND)
@@ -362,8 +365,8 @@ def test_a_closed_socket_is_not_looked_at():
 
 def successor(before, *channels, market=Market.SPOT):
     wanted = [subscription(item, market) for item in channels]
-    protocol = BinanceProtocol(market, "c", wanted, epoch=before.control_origin.epoch)
-    protocol.open(0, beside=True)
+    protocol = BinanceProtocol(market, "c", wanted)
+    protocol.open(0, beside=True, epoch=before.control_origin.epoch + 1)
     protocol.commands()
     return protocol
 
@@ -458,3 +461,67 @@ def test_a_successor_with_more_streams_than_the_other_asks_for_what_is_new():
     old, new = opened("aggTrade"), successor(opened("aggTrade"), "aggTrade", "depth@100ms")
     assert new.adopt(old, 1) == []
     assert new.commands() == []
+
+
+def test_one_absurd_trade_id_does_not_blind_the_count_of_gaps():
+    protocol = opened("aggTrade")
+    protocol.receive(agg(5), 1)
+    assert only(protocol.receive(agg(10**15), 2), StreamStatus) == []
+    assert only(protocol.receive(agg(6), 3), StreamStatus) == []
+    assert states(protocol.receive(agg(9), 4)) == [StreamState.GAP]
+
+
+def test_a_jump_that_a_second_id_confirms_is_a_gap():
+    protocol = opened("aggTrade")
+    protocol.receive(agg(5), 1)
+    protocol.receive(agg(10**15), 2)
+    (gap,) = only(protocol.receive(agg(10**15 + 1), 3), StreamStatus)
+    assert (gap.expected, gap.received) == (6, 10**15 + 1)
+
+
+def test_a_successor_joins_where_the_other_has_come_to():
+    old = opened("aggTrade", "depth@100ms", "bookTicker")
+    old.receive(agg(5), 1)
+    old.receive(delta(9, 11), 5)
+    old.receive_snapshot(old.commands()[0], SNAPSHOT, 6)
+    new = successor(old, "aggTrade", "depth@100ms", "bookTicker", "trade")
+    assert new.joins(old), "nothing has come yet"
+    new.receive(agg(8), 7)
+    assert not new.joins(old)
+    old.receive(agg(6), 8)
+    old.receive(agg(7), 8)
+    assert new.joins(old)
+    new.receive(delta(15, 16), 9)
+    assert not new.joins(old)
+    old.receive(delta(12, 14), 9)
+    assert new.joins(old)
+
+
+def test_a_long_refused_frame_keeps_its_beginning():
+    protocol = opened("trade")
+    (letter,) = protocol.receive(frame("trade", {"x": "y" * 200_000}), 1)
+    assert len(letter.payload) == 100_000
+    assert "100000 of 2000" in letter.reason
+
+
+def test_json_without_end_is_refused():
+    protocol = opened("trade")
+    deep = b'{"stream":"btcusdt@trade","data":' + b"[" * 100_000
+    assert isinstance(protocol.receive(deep, 1)[0], DeadLetter)
+    assert isinstance(protocol.receive(b"[" * 100_000, 1)[0], DeadLetter)
+
+
+def test_a_closed_connections_streams_are_not_healthy():
+    protocol = opened("trade")
+    protocol.receive(frame("trade", TRADE), 1)
+    protocol.close("cut", 2)
+    (stream,) = protocol.streams()
+    assert (stream.life.state, stream.life.is_healthy) == (StreamState.BROKEN, False)
+
+
+def test_time_in_which_nothing_was_read_is_excused():
+    protocol = opened("trade", "aggTrade")
+    protocol.receive(frame("trade", TRADE), 1)
+    protocol.tick(10 * SECOND)
+    protocol.excuse(900 * SECOND)
+    assert states(protocol.tick(901 * SECOND)) == []

@@ -42,17 +42,18 @@ def test_an_acknowledgement_proves_nothing():
 
 def test_a_fast_stream_that_dies_is_found_in_ten_seconds():
     life = proved()
-    assert flow(life, 0, 600, 0.1) == []
+    assert flow(life, 0, 600, 0.1) == [StreamState.LIVE]
     last = life.seen_ns
     assert life.look(last + 6 * SECOND) is StreamState.QUIET
     assert life.look(last + 9 * SECOND) is None, "already told"
     assert life.look(last + 10 * SECOND) is StreamState.STALE
+    assert life.look(last + 11 * SECOND) is None
     assert not life.is_healthy
 
 
 def test_the_limit_is_five_times_the_longest_usual_interval():
     life = proved()
-    assert flow(life, 0, 1200, 8) == []
+    assert flow(life, 0, 1200, 8) == [StreamState.LIVE]
     last = life.seen_ns
     assert life.limit_ns(last) == pytest.approx(40 * SECOND, rel=0.01)
     assert life.look(last + 41 * SECOND) is StreamState.STALE
