@@ -19,6 +19,11 @@ _MOST_STREAMS = {Market.SPOT: 1024, Market.UM: 200, Market.CM: 200}
 # programs at the same address. The header's figure is the venue's own count.
 _WEIGHT_PER_MINUTE = {Market.SPOT: 4800, Market.UM: 1400, Market.CM: 500}
 _USED_WEIGHT_HEADER = "x-mbx-used-weight-1m"
+_PING_PATH = {
+    Market.SPOT: "/api/v3/ping",
+    Market.UM: "/fapi/v1/ping",
+    Market.CM: "/dapi/v1/ping",
+}
 # A venue's limit is 5 messages a second on spot and 10 on futures; pings and pongs count too.
 _MESSAGES_PER_S = 4
 # 300 attempts in 5 minutes, per address; the rest is for other programs there.
@@ -76,6 +81,7 @@ def _endpoints(settings: BinanceSettings, instance: str) -> dict[str, Endpoint]:
             market=market,
             ws_url=f"{ws_url.rstrip('/')}/stream",
             rest_url=rest_url,
+            ping_path=_PING_PATH[market],
             rest_limits=RestLimits(_WEIGHT_PER_MINUTE[market], _USED_WEIGHT_HEADER),
             most_streams=_MOST_STREAMS[market],
             ping_interval_s=_PING_INTERVAL_S,

@@ -20,14 +20,11 @@ from rich.table import Table
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, LakehouseError
 from shared.logging_config import configure_logging
-from shared.market.instruments import Exchange
 from shared.market.recording import Frame
 from shared.settings import Settings, load_settings
-from shared.symbol_manager import load_symbols
-from streaming.binance_websocket import plan
 from streaming.reachability import faults, plan_table
 from streaming.replay import recordings, replay_to_kafka
-from streaming.service import collect, record_only
+from streaming.service import collect, planned, record_only
 from streaming.status import fetch, table_of
 
 # The screen is drawn ten times a second; a row of figures for each frame would cost more.
@@ -86,8 +83,7 @@ def check(
     data: for that look at `crypto-stream status` or /readyz of the running service.
     """
     settings = load_settings()
-    symbols = load_symbols(settings.paths.symbols_file)
-    connections = plan(settings.binance, symbols.subscriptions(Exchange.BINANCE))
+    connections = planned(settings)
     console = Console(soft_wrap=True)
     console.print(plan_table(connections))
     if not offline:

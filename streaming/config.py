@@ -30,6 +30,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     market: Market
     ws_url: str
     rest_url: str
+    ping_path: str
     rest_limits: RestLimits
     most_streams: int
     ping_interval_s: float

@@ -4,6 +4,7 @@ LakehouseError
 └── StreamingError
     ├── BrokerError       Kafka does not answer; the supervisor starts us again later
     ├── DeliveryError     Kafka did not take a record; the service must stop, restart and say so
+    ├── RecordingStoppedError  a disk refuses what `record` writes
     ├── ServiceError      no collector answers where `status` asks
     └── VenueError        a REST call of the venue failed; the protocol decides when to ask again
 """
@@ -34,6 +35,16 @@ class DeliveryError(StreamingError):
     def __init__(self, topic: str, reason: str) -> None:
         super().__init__(f"a record for {topic} was not delivered: {reason}")
         self.topic = topic
+        self.reason = reason
+
+
+class RecordingStoppedError(StreamingError):
+    """The recording's disk refuses."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"recording has stopped: {reason}. Free the disk, or choose another --dir."
+        )
         self.reason = reason
 
 

@@ -28,14 +28,17 @@ def plan_table(connections: Iterable[ConnectionPlan]) -> Table:
 
 def faults(connections: Iterable[ConnectionPlan], bootstrap_servers: str) -> list[str]:
     """Return what does not answer: REST and WebSocket addresses, and Kafka."""
-    found = {fault for item in connections for fault in _venue_faults(item.endpoint)}
+    endpoints = {item.endpoint for item in connections}
+    found = {fault for endpoint in endpoints for fault in _venue_faults(endpoint)}
     found.update(_kafka_faults(bootstrap_servers))
     return sorted(found)
 
 
 def _venue_faults(endpoint: Endpoint) -> Iterator[str]:
     try:
-        httpx.get(endpoint.rest_url, timeout=_ANSWER_S)
+        # A venue that refuses this place, or is in trouble, answers too, but not with success.
+        url = endpoint.rest_url + endpoint.ping_path
+        httpx.get(url, timeout=_ANSWER_S).raise_for_status()
     except httpx.HTTPError as error:
         yield f"{endpoint.rest_url} ({error})"
     try:

@@ -12,13 +12,15 @@ import asyncio
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from shared.clock import Clock
 from shared.market.recording import Frame, FrameKind, encode_frame
@@ -193,3 +195,24 @@ class Recorder:
                 path.unlink()
                 del sizes[path]
                 self._log.info("old recording deleted", file=path.name)
+
+
+class RecorderCollector(Collector):
+    """What Prometheus reads of a recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the present values."""
+        recorder = self._recorder
+        yield CounterMetricFamily("crypto_recorded", "Frames recorded", recorder.frames)
+        yield CounterMetricFamily(
+            "crypto_recorder_dropped", "Frames that are not in the recording", recorder.dropped
+        )
+        states = GaugeMetricFamily(
+            "crypto_recorder_state", "1 for the recorder's present state", labels=["state"]
+        )
+        for state in RecorderState:
+            states.add_metric([state.value], state is recorder.state)
+        yield states

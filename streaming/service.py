@@ -3,12 +3,13 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import structlog
 from msgspec import structs
+from prometheus_client.registry import Collector
 
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError
@@ -35,7 +36,7 @@ from streaming.instrumentation import (
 )
 from streaming.kafka_producer import EventProducer
 from streaming.link import Surroundings
-from streaming.recorder import Recorder, RecorderState
+from streaming.recorder import Recorder, RecorderCollector, RecorderState
 from streaming.rest import RestPool
 from streaming.segment_log import SegmentLog
 from streaming.sink import NowhereSink, Sink
@@ -43,12 +44,26 @@ from streaming.spill import SpillState
 
 
 class StreamingService:
-    """Every connection of one process, following `symbols.yaml` as it changes."""
+    """Every connection of one process, following `symbols.yaml` as it changes.
+
+    Args:
+        settings: everything that can be set.
+        clock: our time.
+        sink: where records go.
+        recorder: takes every frame too, if there is one.
+        heals: whether missed trades are fetched.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock, sink: Sink, recorder: Recorder | None
+        self,
+        settings: Settings,
+        clock: Clock,
+        sink: Sink,
+        recorder: Recorder | None,
+        heals: bool = True,
     ) -> None:
         self._settings = settings
+        self._heals = heals
         self._clock = clock
         self._sink = sink
         self._recorder = recorder
@@ -75,7 +90,10 @@ class StreamingService:
         collector = StreamingCollector(
             self._stats, lambda: self._sink.stats, self._states, self._healing
         )
-        doors = Doors(self.reasons, self.streams, [collector, *self._latencies.collectors])
+        collectors: list[Collector] = [collector, *self._latencies.collectors]
+        if self._recorder is not None:
+            collectors.append(RecorderCollector(self._recorder))
+        doors = Doors(self.reasons, self.streams, collectors)
         http = await start_http_server(streaming.host, streaming.http_port, doors)
         try:
             await self._collect(first, stop)
@@ -161,15 +179,7 @@ class StreamingService:
         return [connection.stats for connection in self._connections.values()]
 
     def _plan(self) -> list[ConnectionPlan]:
-        streaming = self._settings.streaming
-        symbols = load_symbols(self._settings.paths.symbols_file)
-        wanted = [
-            item
-            for item in symbols.subscriptions(Exchange.BINANCE)
-            if in_shard(item.instrument, streaming.shard)
-        ]
-        present = [connection.plan for connection in self._connections.values()]
-        return plan(self._settings.binance, wanted, present, streaming.instance)
+        return planned(self._settings, [item.plan for item in self._connections.values()])
 
     def _adopt(self, planned: list[ConnectionPlan]) -> None:
         for name in set(self._connections) - {item.name for item in planned}:
@@ -190,7 +200,8 @@ class StreamingService:
         )
 
         def heal(status: StreamStatus) -> None:
-            healer.take(status)
+            if self._heals:
+                healer.take(status)
 
         around = Surroundings(self._sink, rest, self._clock, self._recorder, self._latencies)
         return Connection(item, self._protocol, around, gate, heal)
@@ -233,6 +244,21 @@ class StreamingService:
             self._log.info("metrics", **summary(self._stats(), self._sink.stats, self._healing()))
 
 
+def planned(settings: Settings, present: Iterable[ConnectionPlan] = ()) -> list[ConnectionPlan]:
+    """Return the connections that `symbols.yaml` asks of this instance and shard.
+
+    Raises:
+        ConfigurationError: the file is not there, or has a fault.
+    """
+    streaming = settings.streaming
+    wanted = [
+        item
+        for item in load_symbols(settings.paths.symbols_file).subscriptions(Exchange.BINANCE)
+        if in_shard(item.instrument, streaming.shard)
+    ]
+    return plan(settings.binance, wanted, present, streaming.instance)
+
+
 def _version(path: Path) -> tuple[int, int] | None:
     """Return what changes when the file is written or replaced."""
     try:
@@ -263,26 +289,29 @@ def kafka_sink(settings: Settings, clock: Clock) -> EventProducer:
     )
 
 
-async def serve(settings: Settings, sink: Sink, recorder: Recorder | None, clock: Clock) -> None:
-    """Run the service until SIGINT or SIGTERM."""
+async def serve(service: StreamingService) -> None:
+    """Run a service until SIGINT or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await StreamingService(settings, clock, sink, recorder).run(stop)
+    await service.run(stop)
 
 
 def collect(settings: Settings) -> Coroutine[Any, Any, None]:
     """Return the work of `crypto-stream run`: to Kafka, recording too if that is switched on."""
     clock = SystemClock()
     recorder = _recorder(settings, clock) if settings.recorder.enabled else None
-    return serve(settings, kafka_sink(settings, clock), recorder, clock)
+    sink = kafka_sink(settings, clock)
+    return serve(StreamingService(settings, clock, sink, recorder))
 
 
 def record_only(settings: Settings) -> Coroutine[Any, Any, None]:
     """Return the work of `crypto-stream record`: frames to files, nothing to Kafka."""
     clock = SystemClock()
-    return serve(settings, NowhereSink(), _recorder(settings, clock), clock)
+    recorder = _recorder(settings, clock)
+    sink = NowhereSink(recorder)
+    return serve(StreamingService(settings, clock, sink, recorder, heals=False))
 
 
 def _recorder(settings: Settings, clock: Clock) -> Recorder:

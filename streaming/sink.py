@@ -1,11 +1,15 @@
 """Where a collector's records go: Kafka, or nowhere when frames are only recorded."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from shared.market.events import Event, Origin
-from streaming.errors import DeliveryError
+from streaming.errors import RecordingStoppedError, StreamingError
 from streaming.instrumentation import ProducerStats
+from streaming.recorder import Recorder, RecorderState
+
+_LOOK_S = 0.5
 
 
 class Sink(Protocol):
@@ -20,8 +24,8 @@ class Sink(Protocol):
         ...
 
     @property
-    def failure(self) -> DeliveryError | None:
-        """The first record that could not be delivered."""
+    def failure(self) -> StreamingError | None:
+        """What makes it impossible to go on."""
         ...
 
     @property
@@ -55,14 +59,21 @@ class Sink(Protocol):
 
 
 class NowhereSink:
-    """Counts records and forgets them, for `crypto-stream record`."""
+    """Counts records and forgets them, for `crypto-stream record`: the recorder is what matters."""
 
     is_full = False
-    failure = None
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self.stats = ProducerStats()
         self.on_acknowledged: Callable[[float], None] = lambda _: None
+
+    @property
+    def failure(self) -> StreamingError | None:
+        """What the recorder has failed of."""
+        if self._recorder.state is not RecorderState.FAILED:
+            return None
+        return RecordingStoppedError(self._recorder.reason)
 
     async def check(self, topics: Iterable[str]) -> None:
         """Need nothing."""
@@ -79,7 +90,15 @@ class NowhereSink:
         """Never be full."""
 
     async def run(self) -> None:
-        """Have nothing to do."""
+        """Watch the recorder.
+
+        Raises:
+            RecordingStoppedError: it has failed.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if self.failure is not None:
+                raise self.failure
 
     async def close(self, budget_s: float) -> int:  # noqa: ARG002 - nothing waits
         """Owe nothing."""

@@ -14,6 +14,7 @@ ENDPOINT = Endpoint(
     Market.SPOT,
     "ws",
     "http",
+    "/ping",
     RestLimits(100, "used"),
     2,
     60,

@@ -173,7 +173,18 @@ def connection(url: str, kafka, rest=None):
     """Return a connection, and the protocols that it has made so far."""
     limits = RestLimits(1, "used")
     endpoint = Endpoint(
-        "c", Exchange.BINANCE, Market.SPOT, url, "", limits, 10, 60, 2, ConnectLimits(100, 1), 3600
+        "c",
+        Exchange.BINANCE,
+        Market.SPOT,
+        url,
+        "",
+        "",
+        limits,
+        10,
+        60,
+        2,
+        ConnectLimits(100, 1),
+        3600,
     )
     languages = []
 
