@@ -46,6 +46,10 @@ class PatientPublisher(Publisher, Protocol):
         """Wait until there is room."""
         ...
 
+    def forget(self, origin: Origin) -> None:
+        """Let go of what was kept for an origin that will bring nothing more."""
+        ...
+
 
 @dataclass(slots=True)
 class _Told:
@@ -127,6 +131,8 @@ class Healer:
             stream.missing.remove(first_id, last_id)
             self._refuse(origin, first_id, last_id, f"{_MOST_HOLES} holes wait already")
             return
+        if key in self._streams and stream.origin != origin:
+            self._publisher.forget(stream.origin)
         stream.origin = origin
         self._streams[key] = stream
         self._added.set()
@@ -216,6 +222,8 @@ class Healer:
             self._flush(stream)
         if stream.missing:
             self._streams[key] = stream
+        else:
+            self._publisher.forget(stream.origin)
 
     def _give_up(self, stream: _Stream, first_id: int, last_id: int, reason: str) -> None:
         self.unhealable += last_id - first_id + 1

@@ -44,7 +44,7 @@ _log = logging.getLogger("librdkafka")
 _PURGED = {KafkaError._PURGE_INFLIGHT, KafkaError._PURGE_QUEUE}  # noqa: SLF001 - librdkafka's names
 # Looks whose records' acknowledgement is timed; while the broker is away the oldest are forgotten.
 _MOST_MARKS = 4096
-# Origins carry the epoch, so their number grows with every reconnect.
+# Origins carry the epoch, so their number grows with every reconnect; most are told to be forgotten.
 _MOST_ROUTES = 20_000
 
 
@@ -205,6 +205,11 @@ class EventProducer:
             origin = event.origin
             route = self._routes.get(origin) or self._route(origin)
             self._send(route.topics[type(event)], self._codec.encode(event, now_us), route.key)
+
+    def forget(self, origin: Origin) -> None:
+        """Let go of what was kept for an origin that will bring nothing more."""
+        self._routes.pop(origin, None)
+        self._codec.forget(origin)
 
     def _route(self, origin: Origin) -> "_Route":
         if len(self._routes) >= _MOST_ROUTES:

@@ -249,6 +249,8 @@ class Link:
             self._log.info("disconnected", reason=reason)
             now_ns, planned = self._around.clock.now_ns(), reason == STOPPED
             self._pipeline.forward(self.protocol.close(reason, now_ns, planned=planned))
+            for view in self.protocol.streams():
+                self._around.sink.forget(view.origin)
         elif reason != STOPPED:
             self._log.warning("cannot connect", url=self._plan.endpoint.ws_url, reason=reason)
         self._socket = self._tasks = None

@@ -239,8 +239,13 @@ class StreamingService:
                 self._adopt(planned)
 
     async def _report(self) -> None:
+        opened = 0
         while True:
             await asyncio.sleep(self._settings.streaming.metrics_interval_s)
+            before, opened = opened, sum(stats.opened for stats in self._stats())
+            if opened != before:
+                # A socket that ended leaves cycles behind: tasks, tracebacks, and what they hold.
+                gc.collect()
             self._log.info("metrics", **summary(self._stats(), self._sink.stats, self._healing()))
 
 

@@ -45,6 +45,10 @@ class Sink(Protocol):
         """Take events."""
         ...
 
+    def forget(self, origin: Origin) -> None:
+        """Let go of what was kept for an origin that will bring nothing more."""
+        ...
+
     async def drained(self) -> None:
         """Wait until there is room."""
         ...
@@ -85,6 +89,9 @@ class NowhereSink:
     def publish(self, events: Iterable[Event]) -> None:
         """Count events."""
         self.stats.sent += sum(1 for _ in events)
+
+    def forget(self, origin: Origin) -> None:
+        """Keep nothing."""
 
     async def drained(self) -> None:
         """Never be full."""

@@ -72,6 +72,12 @@ class Codec:
             payload,
         )
 
+    def forget(self, origin: Origin) -> None:
+        """Let go of what was kept for an origin that will bring nothing more."""
+        self._prefixes.pop(origin, None)
+        for kind in _EVENT_TYPES:
+            self._heads.pop((origin, kind), None)
+
     def _head(self, event: Event) -> tuple[bytes, int]:
         """Return what stands before `ingestion_us`, and where an encoded event's own fields begin.
 

@@ -80,6 +80,7 @@ class StreamView(Protocol):
     """One subscription as the shell sees it."""
 
     subscription: Subscription
+    origin: Origin
     life: Liveness
 
 

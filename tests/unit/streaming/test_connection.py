@@ -31,6 +31,9 @@ class View:
 
     def __init__(self, item):
         self.subscription, self.life = item, Liveness()
+        self.origin = Origin(
+            Exchange.BINANCE, Market.SPOT, "A", "A", "trade", Source.REPLAY, "c-0", 1
+        )
 
 
 class Language:
@@ -129,6 +132,9 @@ class Kafka:
 
     def publish(self, events):
         pass
+
+    def forget(self, origin):
+        self.forgotten = [*getattr(self, "forgotten", []), origin.epoch]
 
     async def drained(self):
         await self.emptied.wait()
@@ -240,7 +246,8 @@ async def test_a_full_buffer_pauses_reading_and_loses_nothing():
 
 
 async def test_a_socket_that_delivered_is_replaced_at_once_and_the_protocol_is_told():
-    async with running() as (server, (language,), driven):
+    kafka = Kafka()
+    async with running(kafka) as (server, (language,), driven):
         await server.send("1")
         await until(lambda: driven.stats.received == 1)
         driven._link.opened_ns -= 2 * 10**9
@@ -254,6 +261,7 @@ async def test_a_socket_that_delivered_is_replaced_at_once_and_the_protocol_is_t
         assert driven.stats.reconnects == 1
     assert not driven.stats.connected
     assert language.closed[1] == ("stopped", True)
+    assert kafka.forgotten == [1, 1], "what was kept for a socket goes with it"
 
 
 async def test_a_socket_that_delivered_nothing_is_not_replaced_at_once():

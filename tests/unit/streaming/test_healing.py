@@ -43,6 +43,7 @@ class Records:
 
     def __init__(self):
         self.events: list[Event] = []
+        self.forgotten: list[Origin] = []
         self.is_full, self.waits = False, 0
 
     def publish_frame(self, origin, frame, received_ns):
@@ -50,6 +51,9 @@ class Records:
 
     def publish(self, events):
         self.events += events
+
+    def forget(self, origin: Origin) -> None:
+        self.forgotten.append(origin)
 
     async def drained(self):
         self.waits += 1
@@ -149,6 +153,7 @@ async def test_a_hole_of_several_thousand_ids_is_closed_exactly(market):
     assert (healer.healed, healer.unhealable) == (len(sent), 0)
     healed = structs.replace(origin(market=market), source=Source.BINANCE_REST)
     assert {event.origin for event in records.events} == {healed}
+    assert records.forgotten == [healed]
 
 
 async def test_single_trades_of_spot_are_fetched_too():

@@ -94,3 +94,21 @@ def test_prefixes_of_old_epochs_are_forgotten_and_made_again(monkeypatch):
         other = structs.replace(event, origin=structs.replace(event.origin, epoch=epoch))
         assert decode(codec.encode(other, 1)) == other
         assert len(codec._prefixes) <= 2
+
+
+def test_an_origin_that_is_over_leaves_nothing_behind():
+    codec = Codec("1.0.0")
+    for event in EVENTS:
+        codec.encode(event, 1)
+        codec.encode_raw(event.origin, b"{}", 1, 1)
+    codec.forget(EVENTS[0].origin)
+    assert codec._heads == codec._prefixes == {}
+    assert decode(codec.encode(EVENTS[0], 1)) == EVENTS[0]
+
+
+def test_heads_are_bounded_too(monkeypatch):
+    monkeypatch.setattr(codec_module, "_MOST_PREFIXES", 2)
+    codec = Codec("1.0.0")
+    for event in EVENTS:
+        assert decode(codec.encode(event, 1)) == event
+    assert len(codec._heads) <= 2
