@@ -4,6 +4,7 @@
 for it, so `python -m stack.spark_server` starts the same gRPC service itself, bound to an address.
 """
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -46,8 +47,6 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.kryo.registrator": "org.apache.spark.HoodieSparkKryoRegistrar",
         "spark.sql.extensions": "org.apache.spark.sql.hudi.HoodieSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.hudi.catalog.HoodieCatalog",
-        "spark.pyspark.python": sys.executable,
-        "spark.pyspark.driver.python": sys.executable,
     }
 
 
@@ -61,6 +60,9 @@ def main() -> int:
     """Serve until a signal comes (0) or the JVM dies (1)."""
     settings = load_settings()
     (settings.paths.data_dir / "spark" / "tmp").mkdir(parents=True, exist_ok=True)
+    # Connect starts its Python workers by this variable and by no configuration; without it by the
+    # PATH's python3, which knows neither pyarrow nor us.
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # noqa: TID251 - the JVM's, not a setting of ours
     builder = SparkSession.builder.master(f"local[{settings.spark.cores}]")
     for key, value in spark_conf(settings).items():
         builder = builder.config(key, value)

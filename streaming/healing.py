@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 from msgspec import structs
@@ -22,9 +21,9 @@ from streaming.exchanges.binance_rest import (
     trades_call,
 )
 from streaming.id_ranges import IdRanges
-from streaming.pipeline import Publisher
 from streaming.reconnect import backoff_delays
 from streaming.rest import Priority, RestPool
+from streaming.sink import PatientPublisher
 
 # Holes that wait, over all streams; a venue that tears more than this is not healed but replaced.
 _MOST_HOLES = 10_000
@@ -32,23 +31,6 @@ _MOST_HOLES = 10_000
 _MOST_EMPTY_ANSWERS = 6
 
 _Key = tuple[Market, str, str]
-
-
-class PatientPublisher(Publisher, Protocol):
-    """A publisher that asks for a pause when it has too much in hand."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether to wait for `drained` before publishing more."""
-        ...
-
-    async def drained(self) -> None:
-        """Wait until there is room."""
-        ...
-
-    def forget(self, origin: Origin) -> None:
-        """Let go of what was kept for an origin that will bring nothing more."""
-        ...
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -33,6 +33,7 @@ from streaming.exchanges.protocol import FetchSnapshot
 from streaming.instrumentation import ConnectionStats, ProducerStats
 from streaming.kafka_producer import EventProducer
 from streaming.pipeline import Pipeline, Publisher
+from streaming.sink import PatientPublisher
 
 _HEAD = '{"stream":"'
 _HOSTS = {
@@ -50,19 +51,6 @@ _YIELD_EVERY = 256
 # As long as a live connection looks for copies after a roll-over.
 _OVERLAP_NS = 5_000_000_000
 _BookKey = tuple[Market, str]
-
-
-class Sink(Publisher, Protocol):
-    """A publisher that can ask for a pause."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether to wait for `drained`."""
-        ...
-
-    async def drained(self) -> None:
-        """Wait until there is room again."""
-        ...
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -337,7 +325,7 @@ def merged(files: Iterable[Path], on_done: Callable[[Path], None]) -> Iterator[F
 async def play(
     frames: Iterable[Frame],
     replay: Replay,
-    sink: Sink,
+    sink: PatientPublisher,
     speed: float | None,
     on_frame: Callable[[Frame], None],
 ) -> None:

@@ -7,21 +7,34 @@ from typing import Protocol
 from shared.market.events import Event, Origin
 from streaming.errors import RecordingStoppedError, StreamingError
 from streaming.instrumentation import ProducerStats
+from streaming.pipeline import Publisher
 from streaming.recorder import Recorder, RecorderState
 
 _LOOK_S = 0.5
 
 
-class Sink(Protocol):
-    """Takes records in order and says how it goes; see `streaming.kafka_producer`."""
-
-    on_acknowledged: Callable[[float], None]
-    """Told now and then how many seconds lie between publishing and acknowledgement."""
+class PatientPublisher(Publisher, Protocol):
+    """A publisher that asks for a pause when it has too much in hand."""
 
     @property
     def is_full(self) -> bool:
         """Whether to wait for `drained` before publishing more."""
         ...
+
+    async def drained(self) -> None:
+        """Wait until there is room."""
+        ...
+
+    def forget(self, origin: Origin) -> None:
+        """Let go of what was kept for an origin that will bring nothing more."""
+        ...
+
+
+class Sink(PatientPublisher, Protocol):
+    """Takes records in order and says how it goes; see `streaming.kafka_producer`."""
+
+    on_acknowledged: Callable[[float], None]
+    """Told now and then how many seconds lie between publishing and acknowledgement."""
 
     @property
     def failure(self) -> StreamingError | None:
@@ -35,22 +48,6 @@ class Sink(Protocol):
 
     async def check(self, topics: Iterable[str]) -> None:
         """Make sure that records can be taken."""
-        ...
-
-    def publish_frame(self, origin: Origin, frame: bytes, received_ns: int) -> None:
-        """Take one JSON frame as it came."""
-        ...
-
-    def publish(self, events: Iterable[Event]) -> None:
-        """Take events."""
-        ...
-
-    def forget(self, origin: Origin) -> None:
-        """Let go of what was kept for an origin that will bring nothing more."""
-        ...
-
-    async def drained(self) -> None:
-        """Wait until there is room."""
         ...
 
     async def run(self) -> None:

@@ -72,9 +72,11 @@ async def served(app: web.Application):
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     rest = RestPool(f"http://127.0.0.1:{runner.addresses[0][1]}", LIMITS, SystemClock())
-    yield rest
-    await rest.close()
-    await runner.cleanup()
+    try:
+        yield rest
+    finally:
+        await rest.close()
+        await runner.cleanup()
 
 
 def venue(handler: Handler):
@@ -86,16 +88,27 @@ def venue(handler: Handler):
 @asynccontextmanager
 async def running(healer: Healer):
     task = asyncio.create_task(healer.run())
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - looks at objects that tell nobody
             await asyncio.sleep(0.01)
+
+
+async def pass_time(healer: Healer, clock: SettableClock, seconds: int) -> None:
+    """Let the one stream's pause pass, once it has begun."""
+    await until(
+        lambda: all(item.not_before_ns > clock.now_ns() for item in healer._streams.values())
+    )
+    clock.advance(seconds * 1_000_000_000)
+    healer._added.set()
 
 
 def rows(call: web.Request, have: set[int]) -> web.Response:
@@ -239,13 +252,11 @@ async def test_while_the_venue_is_in_trouble_it_is_asked_again_and_nothing_is_gi
         async with running(healer):
             await until(lambda: calls == 2)
             for number in range(3, 8):
-                clock.advance(400_000_000_000)
-                healer._added.set()
+                await pass_time(healer, clock, 400)
                 await until(lambda number=number: calls == number)
             assert (records.told(), healer.missing) == ([], 5)
             is_up = True
-            clock.advance(400_000_000_000)
-            healer._added.set()
+            await pass_time(healer, clock, 400)
             await until(lambda: not healer.missing)
             await until(lambda: bool(records.told()))
     assert records.told() == [(StreamState.HEALED, 1, 5)]
@@ -267,8 +278,7 @@ async def test_ids_that_rest_does_not_know_yet_are_asked_again_and_at_last_given
             await until(lambda: calls == 3)
             assert healer.missing == 2
             for number in range(4, 8):
-                clock.advance(50_000_000_000)
-                healer._added.set()
+                await pass_time(healer, clock, 50)
                 await until(lambda number=number: calls == number)
             await until(lambda: not healer.missing)
             await until(lambda: len(records.told()) == 2)
