@@ -2,11 +2,13 @@
 
 `float` reads an amount faster than anything else in Python, and is enough to tell its sign. It also
 takes what is no plain decimal (`1_0`, ` 1`, `+1`), so a frame in which such a byte occurs at all is
-read by `exact`, which does not.
+read by `exact`, which does not. An exponent hides between other letters of a frame, so the amounts are
+searched for it: `1E-400` is 0 to a float and not to a decimal.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
+from itertools import chain
 
 from shared.market.events import Amount, PriceLevel
 
@@ -43,19 +45,27 @@ def require_trade(price: Amount, quantity: Amount, read: Reader) -> None:
     """Raise RefusedMessageError unless price and quantity are above 0."""
     if not (0 < read(price) < _INFINITE and 0 < read(quantity) < _INFINITE):
         raise RefusedMessageError(f"price {price} and quantity {quantity} must be above 0")
+    _require_no_exponent(price + quantity)
 
 
-def require_levels(levels: Iterable[PriceLevel], read: Reader) -> None:
+def require_levels(levels: Collection[PriceLevel], read: Reader) -> None:
     """Raise RefusedMessageError unless each price is above 0 and each quantity not below."""
     for price, quantity in levels:
         if not (0 < read(price) < _INFINITE and 0 <= read(quantity) < _INFINITE):
             raise RefusedMessageError(
                 f"price {price} must be above 0 and quantity {quantity} not below"
             )
+    _require_no_exponent("".join(chain.from_iterable(levels)))
 
 
-def require_not_negative(amounts: Iterable[Amount], read: Reader) -> None:
+def require_not_negative(amounts: Collection[Amount], read: Reader) -> None:
     """Raise RefusedMessageError unless every amount is 0 or above."""
     for amount in amounts:
         if not 0 <= read(amount) < _INFINITE:
             raise RefusedMessageError(f"{amount} must not be below 0")
+    _require_no_exponent("".join(amounts))
+
+
+def _require_no_exponent(amounts: str) -> None:
+    if "e" in amounts or "E" in amounts:
+        raise RefusedMessageError("an amount has an exponent")

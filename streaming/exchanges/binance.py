@@ -236,6 +236,9 @@ class BinanceProtocol:
         if message.error or message.code is not None:
             self._commands.append(Reconnect(f"request refused: {failure}"))
             return [dead_letter(self.control_origin, data, failure, received_ns)]
+        if message.id is None:
+            reason = "neither a stream's data nor an answer to a request"
+            return [dead_letter(self.control_origin, data, reason, received_ns)]
         for stream in asked:
             stream.life.acknowledge()
         return [stream.status(StreamState.ACKNOWLEDGED, "", received_ns) for stream in asked]

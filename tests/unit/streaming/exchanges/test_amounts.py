@@ -52,3 +52,15 @@ def test_no_amount_is_negative_or_endless():
     for amount in (-1.0, math.inf, math.nan):
         with pytest.raises(RefusedMessageError, match="must not be below 0"):
             require_not_negative(["1", str(amount)], float)
+
+
+@pytest.mark.parametrize("amount", ["1e5", "1E-400", "25E0"])
+def test_an_exponent_is_refused_wherever_an_amount_stands(amount):
+    with pytest.raises(RefusedMessageError):
+        require_trade("1", amount, float)
+    with pytest.raises(RefusedMessageError):
+        require_trade(amount, "1", float)
+    with pytest.raises(RefusedMessageError, match="exponent"):
+        require_levels([("1", "0"), ("2", amount)], float)
+    with pytest.raises(RefusedMessageError, match="exponent"):
+        require_not_negative(["1", amount], float)

@@ -195,6 +195,18 @@ def test_a_refused_request_reconnects_in_both_shapes_of_errors(data):
 
 @pytest.mark.parametrize(
     "data",
+    [b'{"xstream":"btcusdt@trade","data":{"t":1}}', b'{"stream":null,"data":{}}', b"{}"],
+)
+def test_a_frame_that_is_neither_data_nor_an_answer_is_a_dead_letter(data):
+    protocol = opened("trade")
+    (letter,) = protocol.receive(data, 5)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "neither a stream's data nor an answer to a request"
+    assert protocol.commands() == []
+
+
+@pytest.mark.parametrize(
+    "data",
     [
         b'{"e":"serverShutdown","E":1}',
         b'{"stream":"!serverShutdown","data":{"e":"serverShutdown"}}',
