@@ -23,7 +23,7 @@ from tests.e2e.collector.verdict import Verdict, main
 
 INSTANCES = ("hota", "hotb")
 PLAN: Channels = {
-    market: dict.fromkeys(("BTCUSDT", "ETHUSDT"), ["aggTrade", "trade"])
+    market: {symbol: ["aggTrade", "trade"] for symbol in ("BTCUSDT", "ETHUSDT")}
     for market in ("spot", "um")
 }
 
@@ -53,7 +53,9 @@ def prove(*, full: bool, seed: int, bootstrap: str | None = None) -> Verdict:
             killed.append(name)
         after = mock.last_ids(keys)
         eventually(lambda: all(last_of(tail.read(), key) >= after[key] for key in keys), 30)
-        rows = [row for row in tail.rows if any(f"-{name}-" in row.connection for name in INSTANCES)]
+        rows = [
+            row for row in tail.rows if any(f"-{name}-" in row.connection for name in INSTANCES)
+        ]
     for name in INSTANCES:
         verdict.at_least(f"kills of {name}", killed.count(name), 1)
     judge(verdict, rows, before, after)
@@ -89,7 +91,9 @@ def judge(
 
 def ids_of(rows: list[Row], key: StreamKey, instance: str) -> list[int]:
     """Return the ids of a stream that one collector published."""
-    return [int(row.trade_id) for row in rows if row.key == key and f"-{instance}-" in row.connection]
+    return [
+        int(row.trade_id) for row in rows if row.key == key and f"-{instance}-" in row.connection
+    ]
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from tests.e2e.collector.verdict import Verdict, main
 
 FEEDS = (Feed.TRADES, Feed.DEPTH, Feed.QUOTES, Feed.STREAM_STATUS)
 PLAN: Channels = {
-    "spot": dict.fromkeys(("BTCUSDT", "ETHUSDT"), ["aggTrade", "trade", "bookTicker"]),
-    "um": dict.fromkeys(("BTCUSDT", "ETHUSDT"), ["aggTrade", "depth@100ms"]),
+    "spot": {symbol: ["aggTrade", "trade", "bookTicker"] for symbol in ("BTCUSDT", "ETHUSDT")},
+    "um": {symbol: ["aggTrade", "depth@100ms"] for symbol in ("BTCUSDT", "ETHUSDT")},
 }
 # Each connection by a stream that only it carries, and by its name.
 ROUTES = {
@@ -157,7 +157,10 @@ def judge_ids(
     """Compare the union of ids with the truth."""
     healed = lost = named = 0
     for key, last in after.items():
-        stream, rest = set(ids_of(rows, key, "binance_websocket")), set(ids_of(rows, key, "binance_rest"))
+        stream, rest = (
+            set(ids_of(rows, key, "binance_websocket")),
+            set(ids_of(rows, key, "binance_rest")),
+        )
         healed += len(rest - stream)
         lost += len(missing(stream | rest, before[key] + 1, last))
         named += len(unhealable(rows, key))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.market.instruments import Exchange
@@ -73,10 +73,17 @@ _decoder = msgspec.json.Decoder(Row)
 class Tail:
     """Reads topics from their beginning to their present end, as often as asked.
 
-    `instance` is part of the connection's names and picks one claim's collector out.
+    `instance` is part of the connection's names and picks one claim's collector out. Where there are
+    too many rows to keep, `take` gets each with its value.
     """
 
-    def __init__(self, bootstrap: str, feeds: Iterable[Feed], instance: str = "") -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        feeds: Iterable[Feed],
+        instance: str = "",
+        take: Callable[[Row, bytes], None] | None = None,
+    ) -> None:
         self._consumer = Consumer(
             {"bootstrap.servers": bootstrap, "group.id": "claims", "enable.auto.commit": False}
         )
@@ -88,25 +95,32 @@ class Tail:
             self._ends |= {(name, number): 0 for number in found}
         self._consumer.assign([TopicPartition(*place, 0) for place in self._ends])
         self.rows: list[Row] = []
-        self.values: list[tuple[str, bytes]] = []
+        self._take = take or (lambda row, _: self.rows.append(row))
 
-    def read(self, *, keep_values: bool = False) -> list[Row]:
+    def read(self) -> list[Row]:
         """Read on to the present end; returns all rows so far, in order per partition."""
-        ends = {
-            place: self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=20)[1]
-            for place in self._ends
-        }
+        ends = {place: self._end(place) for place in self._ends}
         while any(self._ends[place] < end for place, end in ends.items()):
             for message in self._consumer.consume(10_000, timeout=0.2):
                 place = (message.topic() or "", message.partition() or 0)
                 self._ends[place] = (message.offset() or 0) + 1
                 value = message.value() or b""
-                if keep_values:
-                    self.values.append(((message.key() or b"").decode(), value))
                 row = _decoder.decode(value)
                 if self._instance in f"{row.connection}-":
-                    self.rows.append(row)
+                    self._take(row, value)
         return self.rows
+
+    def _end(self, place: tuple[str, int]) -> int:
+        """Return where a partition ends; a broker that was away for a while is asked again."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                ends = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=20)
+                return int(ends[1])
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                pause(0.5)
 
     def close(self) -> None:
         """Leave the broker."""
@@ -291,9 +305,14 @@ class Stage:
             found.stop()
 
     @contextmanager
-    def tail(self, feeds: Iterable[Feed], instance: str = "") -> Iterator[Tail]:
+    def tail(
+        self,
+        feeds: Iterable[Feed],
+        instance: str = "",
+        take: Callable[[Row, bytes], None] | None = None,
+    ) -> Iterator[Tail]:
         """Read topics of the broker."""
-        found = Tail(self.bootstrap, feeds, instance)
+        found = Tail(self.bootstrap, feeds, instance, take)
         try:
             yield found
         finally:
