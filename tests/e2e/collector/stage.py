@@ -84,11 +84,10 @@ class Tail:
         instance: str = "",
         take: Callable[[Row, bytes], None] | None = None,
     ) -> None:
-        self._consumer = Consumer(
-            {"bootstrap.servers": bootstrap, "group.id": "claims", "enable.auto.commit": False}
-        )
-        self._instance = f"-{instance}-" if instance else ""
+        self._bootstrap = bootstrap
         self._ends: dict[tuple[str, int], int] = {}
+        self._consumer = self._connected()
+        self._instance = f"-{instance}-" if instance else ""
         for feed in feeds:
             name = topic_name(Exchange.BINANCE, feed)
             found = self._consumer.list_topics(name, timeout=20).topics[name].partitions
@@ -110,6 +109,15 @@ class Tail:
                     self._take(row, value)
         return self.rows
 
+    def _connected(self) -> Consumer:
+        """Return a consumer that goes on where the last one was."""
+        consumer = Consumer(
+            {"bootstrap.servers": self._bootstrap, "group.id": "claims", "enable.auto.commit": False}
+        )
+        if self._ends:
+            consumer.assign([TopicPartition(*place, at) for place, at in self._ends.items()])
+        return consumer
+
     def _end(self, place: tuple[str, int]) -> int:
         """Return where a partition ends; a broker that was away for a while is asked again."""
         deadline = time.monotonic() + 60
@@ -120,7 +128,9 @@ class Tail:
             except KafkaException:
                 if time.monotonic() > deadline:
                     raise
-                pause(0.5)
+                # Frozen with the broker, librdkafka forgets the partitions; a new client asks again.
+                self._consumer.close()
+                self._consumer = self._connected()
 
     def close(self) -> None:
         """Leave the broker."""
