@@ -36,6 +36,9 @@ _OPEN_TIMEOUT_S = 15
 # Time for the closing handshake: part of the shutdown budget, and nothing waits for it.
 _CLOSE_TIMEOUT_S = 2
 _TICK_S = 1.0
+# A reset may go unnoticed by the reader: what is written to a dead socket comes back at once. So a
+# socket that is silent as a whole is written to after half a second, then after twice as long each.
+_PROBE_NS = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,10 @@ class Link:
             self._log.info("connected", url=endpoint.ws_url, beside=beside)
             async with asyncio.TaskGroup() as tasks:
                 self._socket, self._tasks = socket, tasks
-                side_jobs = [tasks.create_task(self._post(socket)), tasks.create_task(self._tick())]
+                side_jobs = [
+                    tasks.create_task(self._post(socket)),
+                    tasks.create_task(self._tick(socket)),
+                ]
                 try:
                     self._pipeline.forward(self.protocol.open(now_ns, beside=beside))
                     self._obey()
@@ -149,11 +155,19 @@ class Link:
             if sink.is_full:
                 await sink.drained()
 
-    async def _tick(self) -> None:
+    async def _tick(self, socket: ClientConnection) -> None:
+        probe_ns = _PROBE_NS
         while True:
             await asyncio.sleep(_TICK_S)
-            self._pipeline.forward(self.protocol.tick(self._around.clock.now_ns()))
+            now_ns = self._around.clock.now_ns()
+            self._pipeline.forward(self.protocol.tick(now_ns))
             self._obey()
+            heard_ns = max((view.life.seen_ns for view in self.protocol.streams()), default=now_ns)
+            if now_ns - heard_ns < _PROBE_NS:
+                probe_ns = _PROBE_NS
+            elif now_ns - heard_ns >= probe_ns:
+                probe_ns *= 2
+                await socket.ping()
 
     def _obey(self) -> None:
         for command in self.protocol.commands():

@@ -112,7 +112,11 @@ class Tail:
     def _connected(self) -> Consumer:
         """Return a consumer that goes on where the last one was."""
         consumer = Consumer(
-            {"bootstrap.servers": self._bootstrap, "group.id": "claims", "enable.auto.commit": False}
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": "claims",
+                "enable.auto.commit": False,
+            }
         )
         if self._ends:
             consumer.assign([TopicPartition(*place, at) for place, at in self._ends.items()])
