@@ -169,7 +169,11 @@ class Healer:
             self._postpone(stream, answer.reason)
             return
         self._publisher.publish(answer.events)
-        if answer.outcomes:
+        if answer.oldest_id is not None and answer.oldest_id > call.last_id + 1:
+            # A long hole is given up as far as the venue has forgotten, not a page at a time.
+            lost = Outcome(first_id, min(last_id, answer.oldest_id - 1), is_found=False)
+            self._settle(stream, [lost], "not among the venue's rows")
+        elif answer.outcomes:
             self._settle(stream, answer.outcomes, "not among the venue's rows")
         elif stream.empty_answers + 1 >= _MOST_EMPTY_ANSWERS:
             lost = Outcome(first_id, last_id, is_found=False)

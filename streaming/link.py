@@ -36,6 +36,9 @@ _OPEN_TIMEOUT_S = 15
 # Time for the closing handshake: part of the shutdown budget, and nothing waits for it.
 _CLOSE_TIMEOUT_S = 2
 _TICK_S = 1.0
+# A reset may go unnoticed by the reader: what is written to a dead socket comes back at once. So a
+# socket that is silent as a whole is written to after half a second, then after twice as long each.
+_PROBE_NS = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,10 @@ class Link:
             self._log.info("connected", url=endpoint.ws_url, beside=self.is_beside)
             async with asyncio.TaskGroup() as tasks:
                 self._socket, self._tasks = socket, tasks
-                side_jobs = [tasks.create_task(self._post(socket)), tasks.create_task(self._tick())]
+                side_jobs = [
+                    tasks.create_task(self._post(socket)),
+                    tasks.create_task(self._tick(socket)),
+                ]
                 try:
                     epoch = self._hooks.next_epoch()
                     events = self.protocol.open(now_ns, beside=self.is_beside, epoch=epoch)
@@ -187,13 +193,22 @@ class Link:
         if loop.time() - began >= _TICK_S:
             self.protocol.excuse(self._around.clock.now_ns())
 
-    async def _tick(self) -> None:
+    async def _tick(self, socket: ClientConnection) -> None:
+        probe_ns = _PROBE_NS
         while True:
             await asyncio.sleep(_TICK_S)
             if self._is_paused:
+                probe_ns = _PROBE_NS
                 continue
-            self._pipeline.forward(self.protocol.tick(self._around.clock.now_ns()))
+            now_ns = self._around.clock.now_ns()
+            self._pipeline.forward(self.protocol.tick(now_ns))
             self._obey()
+            heard_ns = max((view.life.seen_ns for view in self.protocol.streams()), default=now_ns)
+            if now_ns - heard_ns < _PROBE_NS:
+                probe_ns = _PROBE_NS
+            elif now_ns - heard_ns >= probe_ns:
+                probe_ns *= 2
+                await socket.ping()
 
     def _obey(self) -> None:
         if not self.is_open:

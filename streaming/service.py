@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError
 from shared.market.codec import Codec
-from shared.market.events import StreamStatus
+from shared.market.events import StreamState, StreamStatus
 from shared.market.instruments import Exchange
 from shared.market.topics import topic_specs
 from shared.settings import Settings
@@ -36,11 +36,14 @@ from streaming.instrumentation import (
 )
 from streaming.kafka_producer import EventProducer
 from streaming.link import Surroundings
+from streaming.lookback import Lookback
 from streaming.recorder import Recorder, RecorderCollector, RecorderState
 from streaming.rest import RestPool
 from streaming.segment_log import SegmentLog
 from streaming.sink import NowhereSink, Sink
 from streaming.spill import SpillState
+
+_LOOK_S = 0.2
 
 
 class StreamingService:
@@ -52,6 +55,7 @@ class StreamingService:
         sink: where records go.
         recorder: takes every frame too, if there is one.
         heals: whether missed trades are fetched.
+        lookback: finds what fell between the process before and this one.
     """
 
     def __init__(
@@ -61,12 +65,14 @@ class StreamingService:
         sink: Sink,
         recorder: Recorder | None,
         heals: bool = True,
+        lookback: Lookback | None = None,
     ) -> None:
         self._settings = settings
         self._heals = heals
         self._clock = clock
         self._sink = sink
         self._recorder = recorder
+        self._lookback = lookback
         self._latencies = Latencies()
         self._connections: dict[str, Connection] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -119,6 +125,8 @@ class StreamingService:
             ]
             if self._recorder is not None:
                 watch.append(tasks.create_task(self._recorder.run()))
+            if self._lookback is not None:
+                watch.append(tasks.create_task(self._look_back(self._lookback)))
             self._adopt(first)
             # Frames make no cycles, so looking for them every 700 objects finds nothing.
             gc.freeze()
@@ -238,6 +246,31 @@ class StreamingService:
                 self._log.info("symbols file changed", connections=names)
                 self._adopt(planned)
 
+    async def _look_back(self, lookback: Lookback) -> None:
+        """Once, when everything flows: heal what fell between the process before and this one."""
+        await lookback.begin()
+        while self._sink.stats.spill_state is not SpillState.OFF or not self._has_begun():  # noqa: ASYNC110 - a counter tells nobody
+            await asyncio.sleep(_LOOK_S)
+        sent = self._sink.stats.sent
+        while self._sink.stats.produced < sent:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(_LOOK_S)
+        healers = {
+            item.plan.endpoint.market: self._healer(item.plan.endpoint)[1]
+            for item in self._connections.values()
+        }
+        for hole in await lookback.holes():
+            if hole.origin.market in healers:
+                healers[hole.origin.market].add(hole.origin, hole.first_id, hole.last_id)
+
+    def _has_begun(self) -> bool:
+        """Say whether each subscription has spoken, or has had its time to."""
+        waiting = {StreamState.SUBSCRIBED, StreamState.ACKNOWLEDGED}
+        return all(
+            connection.stats.connected
+            and all(view.life.state not in waiting for view in connection.streams())
+            for connection in self._connections.values()
+        )
+
     async def _report(self) -> None:
         opened = 0
         while True:
@@ -308,7 +341,8 @@ def collect(settings: Settings) -> Coroutine[Any, Any, None]:
     clock = SystemClock()
     recorder = _recorder(settings, clock) if settings.recorder.enabled else None
     sink = kafka_sink(settings, clock)
-    return serve(StreamingService(settings, clock, sink, recorder))
+    lookback = Lookback(settings.kafka, Exchange.BINANCE)
+    return serve(StreamingService(settings, clock, sink, recorder, lookback=lookback))
 
 
 def record_only(settings: Settings) -> Coroutine[Any, Any, None]:

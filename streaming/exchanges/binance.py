@@ -24,7 +24,7 @@ from msgspec import structs
 from shared.market.events import Event, Origin, Source, StreamState
 from shared.market.instruments import Exchange, Market, Subscription
 from shared.market.topics import CONTROL_SYMBOL
-from streaming.exchanges.amounts import require_levels
+from streaming.exchanges.amounts import RefusedMessageError, require_levels
 from streaming.exchanges.binance_stream import Stream
 from streaming.exchanges.binance_wire import Control, DepthSnapshot
 from streaming.exchanges.liveness import Remedy
@@ -175,8 +175,10 @@ class BinanceProtocol:
         if stream is None or not data.startswith(_STREAM_HEAD):
             return self._control(data, received_ns)
         try:
-            message = stream.decoder.decode(data).data
-            event = stream.translate(message, stream.origin, received_ns)
+            wrapped = stream.decoder.decode(data)
+            if wrapped.stream != stream.name:
+                raise RefusedMessageError(f"also says that it is of {wrapped.stream}")
+            event = stream.translate(wrapped.data, stream.origin, received_ns)
         except _REFUSED as error:
             return [dead_letter(stream.origin, data, str(error), received_ns)]
         stream.life.seen(received_ns)
@@ -255,6 +257,9 @@ class BinanceProtocol:
         if message.error or message.code is not None:
             self._commands.append(Reconnect(f"request refused: {failure}"))
             return [dead_letter(self.control_origin, data, failure, received_ns)]
+        if message.id is None:
+            reason = "neither a stream's data nor an answer to a request"
+            return [dead_letter(self.control_origin, data, reason, received_ns)]
         return [
             stream.status(StreamState.ACKNOWLEDGED, "", received_ns)
             for stream in asked
@@ -291,7 +296,8 @@ class BinanceProtocol:
     def _stream(self, subscription: Subscription) -> Stream:
         instrument, channel = subscription.instrument, subscription.channel
         origin = self._origin(instrument.symbol, instrument.venue_symbol, channel)
-        return Stream(subscription, self._market, self._book_levels, origin)
+        name = stream_name(subscription)
+        return Stream(subscription, name, self._market, self._book_levels, origin)
 
     def _begin(self, streams: Iterable[Stream], now_ns: int) -> list[Event]:
         begun = list(streams)

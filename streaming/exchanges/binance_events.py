@@ -143,9 +143,11 @@ _KINDS: dict[str, tuple[Any, Translate]] = {
     "bookTicker": (wire.BookTicker, best_quote),
     "kline": (wire.Kline, kline),
 }
-# A frame of a combined stream wraps the message in `data`.
+# A frame of a combined stream wraps the message in `data`, and says in `stream` whose it is.
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(msgspec.defstruct(f"Wrapped{kind.__name__}", [("data", kind)]))
+    name: msgspec.json.Decoder(
+        msgspec.defstruct(f"Wrapped{kind.__name__}", [("stream", str), ("data", kind)])
+    )
     for name, (kind, _) in _KINDS.items()
 }
 

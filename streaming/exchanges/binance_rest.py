@@ -56,10 +56,15 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class TradesAnswer(msgspec.Struct, frozen=True):
-    """Events of the rows asked for, and the outcomes in order of ids as far as the answer reaches."""
+    """Events of the rows asked for, and the outcomes in order of ids as far as the answer reaches.
+
+    `oldest_id` is the first row's where that lies beyond all that was asked for: the venue has
+    forgotten everything before it.
+    """
 
     events: list[Event]
     outcomes: list[Outcome]
+    oldest_id: int | None = None
 
 
 def is_healable(market: Market, channel: str) -> bool:
@@ -100,17 +105,21 @@ def read_trades(
     events: list[Event] = []
     found: set[int] = set()
     newest = call.first_id - 1
+    oldest: int | None = None
     for raw in rows:
         try:
             row = decoder.decode(raw)
             newest = max(newest, row_id(row))
+            oldest = row_id(row) if oldest is None else min(oldest, row_id(row))
             if not call.first_id <= row_id(row) <= call.last_id or row_id(row) in found:
                 continue
             found.add(row_id(row))
             events.append(translate(row, origin, received_ns))
         except (ValueError, RecursionError) as error:
             events.append(dead_letter(origin, bytes(raw), str(error), received_ns))
-    return TradesAnswer(events, _outcomes(call.first_id, min(newest, call.last_id), found))
+    is_beyond = oldest is not None and oldest > call.last_id
+    outcomes = _outcomes(call.first_id, min(newest, call.last_id), found)
+    return TradesAnswer(events, outcomes, oldest if is_beyond else None)
 
 
 def row_id(row: AggTradeRow | TradeRow) -> int:

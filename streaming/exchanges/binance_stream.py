@@ -53,6 +53,7 @@ class Stream:
         "last_id",
         "life",
         "minute",
+        "name",
         "origin",
         "subscription",
         "suspect_id",
@@ -62,10 +63,16 @@ class Stream:
     )
 
     def __init__(
-        self, subscription: Subscription, market: Market, book_levels: int, origin: Origin
+        self,
+        subscription: Subscription,
+        name: str,
+        market: Market,
+        book_levels: int,
+        origin: Origin,
     ) -> None:
         kind = channel_kind(subscription.channel)
         self.subscription = subscription
+        self.name = name
         self.book_levels = book_levels
         self.decoder, self.translate = translator(subscription.channel)
         self.counts_ids = kind == "aggTrade" or (kind == "trade" and market is Market.SPOT)

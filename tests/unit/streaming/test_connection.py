@@ -336,6 +336,22 @@ async def test_a_day_old_socket_is_replaced(monkeypatch):
         assert len(languages) == 2
 
 
+async def test_a_socket_that_is_silent_as_a_whole_is_written_to_lest_it_is_dead(caplog):
+    def pings() -> int:
+        return sum("< PING" in record.getMessage() for record in caplog.records)
+
+    caplog.set_level("DEBUG", logger="websockets.server")
+    kafka = Kafka()
+    async with running(kafka) as (server, _, driven):
+        deadline = asyncio.get_running_loop().time() + 2.2
+        while asyncio.get_running_loop().time() < deadline:
+            await server.send('"data"')
+            await asyncio.sleep(0.05)
+        assert pings() == 0, "frames flow"
+        await until(lambda: pings() > 0)
+        assert driven.stats.connected
+
+
 async def test_messages_keep_to_the_venues_pace():
     async with running() as (server, _, _driven):
         began = asyncio.get_running_loop().time()

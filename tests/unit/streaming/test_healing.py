@@ -219,6 +219,26 @@ async def test_what_the_venue_skips_is_named_by_first_and_last_id():
     assert len(records.only(AggregateTrade)) == 1995
 
 
+async def test_a_long_hole_that_the_venue_has_forgotten_takes_one_call():
+    calls = []
+
+    async def handler(call: web.Request) -> web.Response:
+        calls.append(int(call.query["fromId"]))
+        return rows(call, {500_000, 500_001})
+
+    records = Records()
+    async with venue(handler) as rest:
+        healer = Healer(rest, records, SystemClock())
+        healer.add(origin(), 1, 500_001)
+        async with running(healer):
+            await until(lambda: healer.healed == 2)
+    assert calls == [1, 500_000]
+    assert records.told() == [
+        (StreamState.UNHEALABLE, 1, 499_999),
+        (StreamState.HEALED, 500_000, 500_001),
+    ]
+
+
 async def test_streams_take_turns():
     order = []
 

@@ -193,6 +193,28 @@ def test_a_refused_request_reconnects_in_both_shapes_of_errors(data):
     assert protocol.commands() == [Reconnect("request refused: bad request")]
 
 
+def test_a_frame_that_names_two_streams_is_a_dead_letter():
+    protocol = opened("trade")
+    whole = frame("trade", TRADE)
+    assert isinstance(protocol.receive(whole, 5)[0], Trade)
+    doubled = whole.replace(b',"data"', b',"stream":"ethusdt@trade","data"', 1)
+    (letter,) = protocol.receive(doubled, 6)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "also says that it is of ethusdt@trade"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"xstream":"btcusdt@trade","data":{"t":1}}', b'{"stream":null,"data":{}}', b"{}"],
+)
+def test_a_frame_that_is_neither_data_nor_an_answer_is_a_dead_letter(data):
+    protocol = opened("trade")
+    (letter,) = protocol.receive(data, 5)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "neither a stream's data nor an answer to a request"
+    assert protocol.commands() == []
+
+
 @pytest.mark.parametrize(
     "data",
     [
