@@ -33,8 +33,8 @@ _CATCH_UP_S = 20.0
 _OVERLAP_S = 5.0
 # Between two roll-overs that are not urgent: a replaced socket must be given a chance.
 _BETWEEN_ROLL_OVERS_S = 60.0
-# A socket that delivered for so long is followed by another at once.
-_GOOD_AFTER_NS = 1_000_000_000
+# A socket that delivered for so long is followed by another at once; the gate bounds how often.
+_GOOD_AFTER_NS = 100_000_000
 
 ProtocolOf = Callable[[ConnectionPlan], ExchangeProtocol]
 

@@ -73,7 +73,7 @@ def wait_for_answer(tail: Tail) -> bool:
     while time.monotonic() < deadline:
         states = [row.state for row in tail.read() if (row.symbol, row.channel) == SILENT]
         told = [place for place, state in enumerate(states) if state in NAMED]
-        if told and "acknowledged" in states[told[0] :]:
+        if told and "subscribed" in states[told[0] :]:
             return True
         pause(0.2)
     return False
