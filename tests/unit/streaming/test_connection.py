@@ -323,7 +323,8 @@ async def test_a_successor_that_never_delivers_is_given_up_and_tried_again(monke
         await until(lambda: len(languages) == 2 and languages[1].closed == [("stopped", True)])
         await server.sockets[0].send("1")
         await until(lambda: len(kafka.frames) == 2)
-        await until(lambda: len(languages) == 3)
+        monkeypatch.setattr(module, "_PROOF_S", 30)
+        await until(lambda: len(server.sockets) == 3)
         await server.sockets[2].send("2")
         await until(lambda: languages[2].adopted == [languages[0]])
         assert languages[2].epoch == 3, "no two sockets share a number"
