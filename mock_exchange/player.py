@@ -21,7 +21,7 @@ from mock_exchange.trade_memory import KEPT_TRADES
 from mock_exchange.truth import Ids, ids_of_trade
 from mock_exchange.venue import RestError, invalid_symbol
 from shared.clock import Clock
-from shared.market.book_sync import BookSync, SpotRule, SyncState, UsdMarginedRule
+from shared.market.book_sync import BookSync, SyncState, binance_rule
 from shared.market.events import BookDelta, Origin, PriceLevel, Source
 from shared.market.instruments import Exchange, Market
 from shared.market.recording import Frame, FrameKind
@@ -258,8 +258,7 @@ class Player:
         )
 
     def _book(self, key: _BookKey) -> BookSync:
-        rule = SpotRule() if key[0] is Market.SPOT else UsdMarginedRule()
-        return self._books.setdefault(key, BookSync(rule))
+        return self._books.setdefault(key, BookSync(binance_rule(key[0])))
 
     def _exchange_info(self, market: Market) -> bytes:
         streams = self._contents.streams.get(market, frozenset())

@@ -106,8 +106,7 @@ class Connection:
                     running = await self._replace(running)
             running.result()
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            await _cancel(running)
             self._deduplicator.end()
             self.stats.connected = False
 

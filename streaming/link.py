@@ -26,10 +26,9 @@ from streaming.recorder import Recorder
 from streaming.rest import RestPool
 from streaming.sink import Sink
 
-NETWORK_ERRORS = (ConnectionClosed, InvalidHandshake, InvalidURI, OSError, TimeoutError)
-STOPPED = "stopped"
-"""Why a link ended that was told to."""
-
+_NETWORK_ERRORS = (ConnectionClosed, InvalidHandshake, InvalidURI, OSError, TimeoutError)
+# Why a link ended that was told to.
+_STOPPED = "stopped"
 # What is too large for Kafka must still be seen, to become a dead letter.
 _MAX_FRAME_BYTES = 16 * 1024 * 1024
 _OPEN_TIMEOUT_S = 15
@@ -85,7 +84,7 @@ class Link:
         self.opened_ns = 0
         self.wish: RollOver | None = None
         """The roll-over that the protocol wants."""
-        self.is_beside = False
+        self._is_beside = False
         self._plan = plan
         self._pipeline = pipeline
         self._stats = stats
@@ -103,23 +102,22 @@ class Link:
         """Whether the socket is open."""
         return self._socket is not None
 
-    async def run(self, *, beside: bool = False) -> str:
-        """Open the socket and read until it ends; returns why it did.
+    async def run(self, *, beside: bool = False) -> None:
+        """Open the socket and read until it ends.
 
         `beside` another link, books wait until this one takes over.
         """
-        reason = STOPPED
-        self.is_beside = beside
+        reason = _STOPPED
+        self._is_beside = beside
         try:
             await self._session()
-        except* NETWORK_ERRORS as group:
+        except* _NETWORK_ERRORS as group:
             reason = _told(group)
         except* Exception as group:  # noqa: BLE001 - Boundary: a fault ends one socket, not all
             reason = _told(group)
             self._log.exception("a fault ended the socket")
         finally:
             self._end(reason)
-        return reason
 
     def change(self, plan: ConnectionPlan) -> None:
         """Carry other subscriptions from now on."""
@@ -130,7 +128,7 @@ class Link:
 
     def take_over(self, before: "Link") -> None:
         """Go on alone where another link has ended."""
-        self.is_beside = False
+        self._is_beside = False
         now_ns = self._around.clock.now_ns()
         self._pipeline.forward(self.protocol.adopt(before.protocol, now_ns))
         self._obey()
@@ -150,7 +148,7 @@ class Link:
             self._stats.opened += 1
             self._stats.connected = True
             self._hooks.opened()
-            self._log.info("connected", url=endpoint.ws_url, beside=self.is_beside)
+            self._log.info("connected", url=endpoint.ws_url, beside=self._is_beside)
             async with asyncio.TaskGroup() as tasks:
                 self._socket, self._tasks = socket, tasks
                 side_jobs = [
@@ -159,7 +157,7 @@ class Link:
                 ]
                 try:
                     epoch = self._hooks.next_epoch()
-                    events = self.protocol.open(now_ns, beside=self.is_beside, epoch=epoch)
+                    events = self.protocol.open(now_ns, beside=self._is_beside, epoch=epoch)
                     self._pipeline.forward(events)
                     self._obey()
                     await self._read(socket)
@@ -170,14 +168,12 @@ class Link:
     async def _read(self, socket: ClientConnection) -> None:
         sink, protocol, recorder = self._around.sink, self.protocol, self._around.recorder
         take, now_ns = self._pipeline.take, self._around.clock.now_ns
-        url, name = self._plan.endpoint.ws_url, self._plan.name
+        url = self._plan.endpoint.ws_url
         while True:
             frame: bytes = await socket.recv(decode=False)  # type: ignore[assignment]  # typed wider
             received_ns = now_ns()
             if recorder is not None:
-                epoch = protocol.control_origin.epoch
-                beside = self.is_beside
-                recorder.frame(url, FrameKind.WS, frame, received_ns, name, epoch, beside)
+                self._record(recorder, FrameKind.WS, url, frame, received_ns)
             take(frame, received_ns)
             if protocol.has_commands:
                 self._obey()
@@ -252,21 +248,24 @@ class Link:
             now_ns = around.clock.now_ns()
             if around.recorder is not None:
                 url = self._plan.endpoint.rest_url + request.path
-                epoch = self.protocol.control_origin.epoch
-                name = self._plan.name
-                beside = self.is_beside
-                around.recorder.frame(url, FrameKind.HTTP, body, now_ns, name, epoch, beside)
+                self._record(around.recorder, FrameKind.HTTP, url, body, now_ns)
             self._pipeline.forward(self.protocol.receive_snapshot(request, body, now_ns))
         self._obey()
+
+    def _record(
+        self, recorder: Recorder, kind: FrameKind, url: str, raw: bytes, received_ns: int
+    ) -> None:
+        epoch = self.protocol.control_origin.epoch
+        recorder.frame(url, kind, raw, received_ns, self._plan.name, epoch, self._is_beside)
 
     def _end(self, reason: str) -> None:
         if self._socket is not None:
             self._log.info("disconnected", reason=reason)
-            now_ns, planned = self._around.clock.now_ns(), reason == STOPPED
+            now_ns, planned = self._around.clock.now_ns(), reason == _STOPPED
             self._pipeline.forward(self.protocol.close(reason, now_ns, planned=planned))
             for view in self.protocol.streams():
                 self._around.sink.forget(view.origin)
-        elif reason != STOPPED:
+        elif reason != _STOPPED:
             self._log.warning("cannot connect", url=self._plan.endpoint.ws_url, reason=reason)
         self._socket = self._tasks = None
 

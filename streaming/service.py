@@ -207,12 +207,9 @@ class StreamingService:
             item.endpoint.name, Gate(item.endpoint.connect_limits, self._clock)
         )
 
-        def heal(status: StreamStatus) -> None:
-            if self._heals:
-                healer.take(status)
-
         around = Surroundings(self._sink, rest, self._clock, self._recorder, self._latencies)
-        return Connection(item, self._protocol, around, gate, heal)
+        on_status = healer.take if self._heals else _ignore
+        return Connection(item, self._protocol, around, gate, on_status)
 
     def _protocol(self, item: ConnectionPlan) -> ExchangeProtocol:
         return protocol(item, self._settings.streaming.book_levels)
@@ -295,6 +292,10 @@ def planned(settings: Settings, present: Iterable[ConnectionPlan] = ()) -> list[
         if in_shard(item.instrument, streaming.shard)
     ]
     return plan(settings.binance, wanted, present, streaming.instance)
+
+
+def _ignore(_status: StreamStatus) -> None:
+    """Heal nothing."""
 
 
 def _version(path: Path) -> tuple[int, int] | None:

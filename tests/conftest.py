@@ -30,10 +30,14 @@ def free_port() -> int:
     return port
 
 
-def _environment(data_dir: Path, **settings: str) -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """Return this environment without settings of the project, and without pyspark's marks."""
     foreign = (PREFIX, "SPARK_")  # a Connect session in this process leaves SPARK_ marks behind
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return clean | {"CRYPTO_PATHS__DATA_DIR": str(data_dir)} | settings
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+def _environment(data_dir: Path, **settings: str) -> dict[str, str]:
+    return clean_environment() | {"CRYPTO_PATHS__DATA_DIR": str(data_dir)} | settings
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path, answers: object, seconds: float) -> None:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import LEVELS, PRICE, QUANTITY
 from crypto_pipeline.tables import TABLES
-from shared.market.book_sync import BookSync, SpotRule, SyncState, UsdMarginedRule
+from shared.market.book_sync import BookSync, SyncState, binance_rule
 from shared.market.events import BookDelta, Origin, PriceLevel, Source
 from shared.market.instruments import Exchange, Market
 
@@ -55,7 +55,7 @@ def rebuild(records: Iterable[Record], market: str) -> Iterator[Second]:
     Two collectors of the same book tell its snapshots and deltas each at its own pace: what is behind
     the book is passed over. Only one far behind (a recording played again) resets it.
     """
-    sync = BookSync(SpotRule() if market == Market.SPOT else UsdMarginedRule())
+    sync = BookSync(binance_rule(Market(market)))
     pending: Second | None = None
     latest = 0
     for record in records:

@@ -24,6 +24,7 @@ from typing import Protocol
 import msgspec
 
 from shared.market.events import BookDelta, PriceLevel
+from shared.market.instruments import Market
 from shared.market.order_book import OrderBook
 
 # Ten minutes of deltas, ten a second: a snapshot that comes later than that is joined by the newest.
@@ -102,6 +103,18 @@ class UsdMarginedRule:
 
 class CoinMarginedRule(UsdMarginedRule):
     """Binance cm: as um, in its own space of ids."""
+
+
+_RULES: dict[Market, SequenceRule] = {
+    Market.SPOT: SpotRule(),
+    Market.UM: UsdMarginedRule(),
+    Market.CM: CoinMarginedRule(),
+}
+
+
+def binance_rule(market: Market) -> SequenceRule:
+    """Return the rule of one of Binance's markets."""
+    return _RULES[market]
 
 
 class SyncState(Enum):

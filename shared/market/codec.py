@@ -63,8 +63,9 @@ class Codec:
         self, origin: Origin, payload: bytes, received_ns: int, ingestion_us: int
     ) -> bytes:
         """Return a raw record: the envelope with the frame spliced in, byte for byte."""
-        return b'%b%d,"event_type":"%b","received_ns":%d%b%b}' % (
+        return b'%b%b%d,"event_type":"%b","received_ns":%d%b%b}' % (
             self._prefixes.get(origin) or self._prefix(origin),
+            _INGESTION_MARK,
             ingestion_us,
             _RAW_EVENT_TYPE,
             received_ns,
@@ -88,8 +89,7 @@ class Codec:
         encoded = self._encoder.encode(event)
         start = encoded.index(b'"origin":{')
         prefix = self._prefixes.get(event.origin) or self._prefix(event.origin)
-        mark = prefix.index(_INGESTION_MARK)
-        head = prefix[:mark] + b"," + encoded[1 : start - 1] + _INGESTION_MARK
+        head = prefix + b"," + encoded[1 : start - 1] + _INGESTION_MARK
         self._heads[event.origin, type(event)] = head, encoded.index(b"}", start) + 2
         return self._heads[event.origin, type(event)]
 
@@ -101,7 +101,7 @@ class Codec:
         }
         if len(self._prefixes) >= _MOST_PREFIXES:
             self._prefixes.clear()
-        prefix = msgspec.json.encode(envelope)[:-1] + _INGESTION_MARK
+        prefix = msgspec.json.encode(envelope)[:-1]
         self._prefixes[origin] = prefix
         return prefix
 

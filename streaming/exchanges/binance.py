@@ -125,8 +125,6 @@ class BinanceProtocol:
             other = before._streams.get(name)
             if other is not None:
                 events += stream.adopt(other, now_ns)
-            elif stream.life.is_proved:
-                stream.wants_snapshot = stream.waiting_book is not None
             if stream.wants_snapshot:
                 self._fetch(stream, now_ns)
         return events

@@ -56,19 +56,26 @@ def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
 
 
 def aggregate_trade(message: wire.AggTrade, origin: Origin, received_ns: int) -> AggregateTrade:
+    """Fills of one taker order, as the stream tells them."""
+    return aggregate_row(message, origin, received_ns, to_us(message.E))
+
+
+def aggregate_row(
+    row: wire.AggTradeRow, origin: Origin, received_ns: int, event_time: int | None = None
+) -> AggregateTrade:
     """Fills of one taker order. Spot rows that Binance invalidated (price 0, f -1) are refused."""
-    require_trade(message.p, message.q)
+    require_trade(row.p, row.q)
     return AggregateTrade(
         origin=origin,
         received_ns=received_ns,
-        event_time=to_us(message.E),
-        trade_id=str(message.a),
-        price=message.p,
-        quantity=message.q,
-        side=taker(message.m),
-        trade_time=to_us(message.T),
-        first_trade_id=str(message.f),
-        last_trade_id=str(message.l),
+        event_time=event_time,
+        trade_id=str(row.a),
+        price=row.p,
+        quantity=row.q,
+        side=taker(row.m),
+        trade_time=to_us(row.T),
+        first_trade_id=str(row.f),
+        last_trade_id=str(row.l),
     )
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import msgspec
 
-from shared.market.events import AggregateTrade, DeadLetter, Event, Origin, Trade
+from shared.market.events import DeadLetter, Event, Origin, Trade
 from shared.market.instruments import Market
 from streaming.exchanges.amounts import require_trade
-from streaming.exchanges.binance_events import taker
+from streaming.exchanges.binance_events import aggregate_row, taker
 from streaming.exchanges.binance_wire import AggTradeRow, TradeRow, to_us
 from streaming.exchanges.protocol import dead_letter
 
@@ -127,22 +127,6 @@ def row_id(row: AggTradeRow | TradeRow) -> int:
     return row.a if isinstance(row, AggTradeRow) else row.id
 
 
-def _aggregate_trade(row: AggTradeRow, origin: Origin, received_ns: int) -> AggregateTrade:
-    require_trade(row.p, row.q)
-    return AggregateTrade(
-        origin=origin,
-        received_ns=received_ns,
-        event_time=None,
-        trade_id=str(row.a),
-        price=row.p,
-        quantity=row.q,
-        side=taker(row.m),
-        trade_time=to_us(row.T),
-        first_trade_id=str(row.f),
-        last_trade_id=str(row.l),
-    )
-
-
 def _trade(row: TradeRow, origin: Origin, received_ns: int) -> Trade:
     require_trade(row.price, row.qty)
     return Trade(
@@ -171,6 +155,6 @@ def _outcomes(first_id: int, last_id: int, found: set[int]) -> list[Outcome]:
 
 _rows_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _KINDS: dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Any, Origin, int], Event]]] = {
-    "aggTrade": (msgspec.json.Decoder(AggTradeRow), _aggregate_trade),
+    "aggTrade": (msgspec.json.Decoder(AggTradeRow), aggregate_row),
     "trade": (msgspec.json.Decoder(TradeRow), _trade),
 }

@@ -2,15 +2,7 @@
 
 from typing import Any, Self
 
-from shared.market.book_sync import (
-    BookSync,
-    CoinMarginedRule,
-    Gap,
-    SequenceRule,
-    SpotRule,
-    SyncState,
-    UsdMarginedRule,
-)
+from shared.market.book_sync import BookSync, Gap, SyncState, binance_rule
 from shared.market.events import (
     AggregateTrade,
     BookDelta,
@@ -30,11 +22,6 @@ _MINUTE_US = 60_000_000
 _FEWEST_KNOWN_LEVELS = 100
 # Trade ids that jump further than this in one step are believed when a second one confirms them.
 _LARGEST_JUMP = 10_000_000
-_RULES: dict[Market, type[SequenceRule]] = {
-    Market.SPOT: SpotRule,
-    Market.UM: UsdMarginedRule,
-    Market.CM: CoinMarginedRule,
-}
 
 
 class Stream:
@@ -76,7 +63,7 @@ class Stream:
         self.book_levels = book_levels
         self.decoder, self.translate = translator(subscription.channel)
         self.counts_ids = kind == "aggTrade" or (kind == "trade" and market is Market.SPOT)
-        self.sync = BookSync(_RULES[market]()) if kind == "depth" else None
+        self.sync = BookSync(binance_rule(market)) if kind == "depth" else None
         self.first_id: int | None = None
         self.last_id: int | None = None
         self.suspect_id = 0
@@ -129,7 +116,6 @@ class Stream:
                 gap = self.sync.continue_from(before.sync)
                 self.wants_snapshot = gap is not None
                 return [] if gap is None else [self.gap(gap, gap.reason, now_ns)]
-            self.wants_snapshot = self.sync.state is SyncState.WAITING and self.life.is_proved
             return []
         last = before.last_id
         if last is None or not self.counts_ids:

@@ -28,10 +28,9 @@ class Trade(msgspec.Struct, gc=False):
     X: str | None = None
 
 
-class AggTrade(msgspec.Struct, gc=False):
-    """`aggTrade`."""
+class AggTradeRow(msgspec.Struct, gc=False):
+    """A row of REST `aggTrades`: the stream's fields without a time of sending."""
 
-    E: int
     T: int
     a: int
     p: Amount
@@ -39,6 +38,12 @@ class AggTrade(msgspec.Struct, gc=False):
     f: int
     l: int  # noqa: E741 - the venue's name
     m: bool
+
+
+class AggTrade(AggTradeRow, gc=False):
+    """`aggTrade`."""
+
+    E: int
 
 
 class Depth(msgspec.Struct, gc=False):
@@ -107,18 +112,6 @@ class Control(msgspec.Struct, gc=False):
     msg: str = ""
     error: Failure | None = None
     stream: str | None = None
-
-
-class AggTradeRow(msgspec.Struct, gc=False):
-    """A row of REST `aggTrades`: the stream's fields without a time of sending."""
-
-    T: int
-    a: int
-    p: Amount
-    q: Amount
-    f: int
-    l: int  # noqa: E741 - the venue's name
-    m: bool
 
 
 class TradeRow(msgspec.Struct, gc=False):

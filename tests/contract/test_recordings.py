@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.market.book_sync import BookSync, SpotRule, SyncState, UsdMarginedRule
+from shared.market.book_sync import BookSync, SyncState, binance_rule
 from shared.market.events import (
     BestQuote,
     BookDelta,
@@ -121,7 +121,7 @@ def test_trade_ids_are_those_of_the_file(played):
 
 def test_the_rebuilt_top_of_book_is_the_venues_best_quote(played):
     known, recorded, events = played
-    rule = SpotRule() if known.market is Market.SPOT else UsdMarginedRule()
+    rule = binance_rule(known.market)
     books: dict[str, BookSync] = {}
     quotes: dict[str, dict[int, BestQuote]] = {}
     for event in events:

@@ -1,7 +1,6 @@
 """A mock exchange and a collector as processes of their own, joined to a real broker."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,9 +20,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from shared.market.codec import decode
 from shared.market.instruments import Exchange
 from shared.market.topics import Feed, topic_name, topic_specs
-from shared.settings import PREFIX
+from tests.conftest import REPO, clean_environment
 
-REPO = Path(__file__).parents[2]
 CAPTURES = REPO.parent / "shared" / "captures"
 
 needs_captures = pytest.mark.skipif(
@@ -71,12 +69,6 @@ class Venue:
     def status(self) -> dict[str, Any]:
         """Return what the control port says, empty while it is not up."""
         return get_json(f"http://127.0.0.1:{self.port + 9}/status") or {}
-
-
-def clean_environment() -> dict[str, str]:
-    """Return this environment without settings of the project, and without pyspark's marks."""
-    foreign = (PREFIX, "SPARK_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 def _own_spill(log: Path) -> dict[str, str]:
