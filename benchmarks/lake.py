@@ -26,7 +26,7 @@ from crypto_pipeline.utils import hudi_utils
 from crypto_pipeline.utils.broker import watermarks
 from crypto_pipeline.utils.kafka_utils import next_range
 from crypto_pipeline.utils.spark_utils import connect, read_kafka
-from shared.market.codec import Codec
+from shared.market.codec import Envelope
 from shared.market.events import Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Instrument, Market
 from shared.market.topics import Feed, topic_name
@@ -42,10 +42,10 @@ START_US = 1_723_161_300_000_000
 
 
 def publish(first: int, count: int) -> None:
-    codec = Codec("1.0.0")
     origin = Origin(
         Exchange.BINANCE, Market.SPOT, "BTCUSDT", "BTCUSDT", "trade", Source.REPLAY, "bench", 1
     )
+    envelope = Envelope(origin, "1.0.0")
     producer = Producer({"bootstrap.servers": KAFKA, "linger.ms": 50})
     for number in range(first, first + count):
         event = Trade(
@@ -58,7 +58,7 @@ def publish(first: int, count: int) -> None:
             side=Side.BUY if number % 3 else Side.SELL,
             trade_time=START_US + number * 1000,
         )
-        producer.produce(TOPIC, codec.encode(event, 1), "spot:BTCUSDT")
+        producer.produce(TOPIC, envelope.typed(event, 1), "spot:BTCUSDT")
         if number % 10_000 == 0:
             producer.flush()
     producer.flush()

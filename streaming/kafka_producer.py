@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from shared.clock import Clock
 from shared.errors import ConfigurationError
-from shared.market.codec import Codec
+from shared.market.codec import Envelope
 from shared.market.events import Event, Origin
 from shared.market.topics import FEED_OF_EVENT, Feed, message_key, topic_name
 from shared.settings import KafkaSettings
@@ -69,11 +69,12 @@ def producer_config(
 
 
 class _Route:
-    """Where the records of one origin go, worked out once."""
+    """Where the records of one origin go and what they begin with, worked out once."""
 
-    __slots__ = ("key", "raw_topic", "topics")
+    __slots__ = ("envelope", "key", "raw_topic", "topics")
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, pipeline_version: str) -> None:
+        self.envelope = Envelope(origin, pipeline_version)
         self.key = message_key(origin.market, origin.symbol).encode()
         self.raw_topic = topic_name(origin.exchange, Feed.RAW_EVENTS)
         self.topics = {
@@ -89,7 +90,7 @@ class EventProducer:
 
     Args:
         kafka: broker, limits and compression.
-        codec: encodes events.
+        pipeline_version: goes into every record.
         clock: our time, for `ingestion_timestamp`.
         high_water: buffered records from which `is_full` is true.
         low_water: buffered records at which `drained` lets go.
@@ -99,7 +100,7 @@ class EventProducer:
     def __init__(
         self,
         kafka: KafkaSettings,
-        codec: Codec,
+        pipeline_version: str,
         clock: Clock,
         high_water: int,
         low_water: int,
@@ -113,7 +114,7 @@ class EventProducer:
         self._producer = Producer(config, logger=_log)
         self._produce = self._producer.produce
         self._bootstrap = kafka.bootstrap_servers
-        self._codec = codec
+        self._pipeline_version = pipeline_version
         self._clock = clock
         self._high_water = high_water
         self._low_water = low_water
@@ -191,12 +192,19 @@ class EventProducer:
             spill_bytes=spill.size,
         )
 
-    def publish_frame(self, origin: Origin, frame: bytes, received_ns: int) -> None:
-        """Send one frame, which must be JSON, as it came."""
+    def publish_frame(
+        self, origin: Origin, frame: bytes, received_ns: int, events: Iterable[Event]
+    ) -> None:
+        """Send one frame, which must be JSON, as it came, then the events that it brought."""
         route = self._routes.get(origin) or self._route(origin)
         now_us = self._clock.now_ns() // 1000
-        record = self._codec.encode_raw(origin, frame, received_ns, now_us)
-        self._send(route.raw_topic, record, route.key)
+        self._send(route.raw_topic, route.envelope.raw(frame, received_ns, now_us), route.key)
+        for event in events:
+            # Nearly always the frame's own stream: the same object.
+            if event.origin is not origin:
+                route = self._routes.get(event.origin) or self._route(event.origin)
+            record = route.envelope.typed(event, now_us)
+            self._send(route.topics[type(event)], record, route.key)
 
     def publish(self, events: Iterable[Event]) -> None:
         """Send events, each to its feed's topic."""
@@ -204,17 +212,17 @@ class EventProducer:
         for event in events:
             origin = event.origin
             route = self._routes.get(origin) or self._route(origin)
-            self._send(route.topics[type(event)], self._codec.encode(event, now_us), route.key)
+            record = route.envelope.typed(event, now_us)
+            self._send(route.topics[type(event)], record, route.key)
 
     def forget(self, origin: Origin) -> None:
         """Let go of what was kept for an origin that will bring nothing more."""
         self._routes.pop(origin, None)
-        self._codec.forget(origin)
 
     def _route(self, origin: Origin) -> "_Route":
         if len(self._routes) >= _MOST_ROUTES:
             self._routes.clear()
-        route = self._routes[origin] = _Route(origin)
+        route = self._routes[origin] = _Route(origin, self._pipeline_version)
         return route
 
     async def drained(self) -> None:

@@ -21,8 +21,10 @@ _NOTED = {DeadLetter, StreamStatus}
 class Publisher(Protocol):
     """Where records go."""
 
-    def publish_frame(self, origin: Origin, frame: bytes, received_ns: int) -> None:
-        """Send one JSON frame as it came."""
+    def publish_frame(
+        self, origin: Origin, frame: bytes, received_ns: int, events: Iterable[Event]
+    ) -> None:
+        """Send one JSON frame as it came, then the events that it brought."""
         ...
 
     def publish(self, events: Iterable[Event]) -> None:
@@ -64,10 +66,11 @@ class Pipeline:
             return
         events = self._protocol.receive(frame, received_ns)
         if events and type(events[0]) is not DeadLetter and frame.isascii():
-            self._publisher.publish_frame(events[0].origin, frame, received_ns)
+            new = self._new(events)
+            self._publisher.publish_frame(events[0].origin, frame, received_ns, new)
+            self._count(new)
         else:
             self._take_unusual(frame, events, received_ns)
-        self.forward(events)
         stats.processed += 1
         if not stats.processed % _SAMPLED and events and events[0].event_time is not None:
             self._on_age((received_ns // 1000 - events[0].event_time) / 1e6)
@@ -77,16 +80,24 @@ class Pipeline:
         is_refused = bool(events) and isinstance(events[0], DeadLetter)
         if _is_utf8(frame) and (not is_refused or _is_json(frame)):
             origin = events[0].origin if events else self._protocol.control_origin
-            self._publisher.publish_frame(origin, frame, received_ns)
+            self._publisher.publish_frame(origin, frame, received_ns, ())
         elif not is_refused:
             # A decoder may skip the broken bytes, a reader of the raw topic cannot.
             events.append(self._refused(frame, received_ns, "not UTF-8"))
+        self.forward(events)
 
     def forward(self, events: list[Event]) -> None:
         """Publish events; what a person should know of goes to the log and the counters."""
-        if not self._deduplicator.is_idle:
-            events = [event for event in events if self._deduplicator.is_new(event)]
-        self._publisher.publish(events)
+        new = self._new(events)
+        self._publisher.publish(new)
+        self._count(new)
+
+    def _new(self, events: list[Event]) -> list[Event]:
+        if self._deduplicator.is_idle:
+            return events
+        return [event for event in events if self._deduplicator.is_new(event)]
+
+    def _count(self, events: list[Event]) -> None:
         self._stats.events += len(events)
         for event in events:
             if type(event) in _NOTED:

@@ -21,7 +21,6 @@ import msgspec
 
 from shared.clock import Clock
 from shared.errors import ConfigurationError
-from shared.market.codec import Codec
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
 from shared.market.recording import Frame, FrameKind, read_frames
 from shared.market.topics import topic_specs
@@ -369,7 +368,7 @@ async def replay_to_kafka(
     streaming = settings.streaming
     producer = EventProducer(
         settings.kafka,
-        Codec(f"{streaming.pipeline_version}+replay"),
+        f"{streaming.pipeline_version}+replay",
         clock,
         streaming.high_water_frames,
         streaming.low_water_frames,

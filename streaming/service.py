@@ -13,7 +13,6 @@ from prometheus_client.registry import Collector
 
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError
-from shared.market.codec import Codec
 from shared.market.events import StreamState, StreamStatus
 from shared.market.instruments import Exchange
 from shared.market.topics import topic_specs
@@ -320,7 +319,7 @@ def kafka_sink(settings: Settings, clock: Clock) -> EventProducer:
         )
     return EventProducer(
         settings.kafka,
-        Codec(streaming.pipeline_version),
+        streaming.pipeline_version,
         clock,
         streaming.high_water_frames,
         streaming.low_water_frames,

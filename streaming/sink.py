@@ -79,9 +79,16 @@ class NowhereSink:
     async def check(self, topics: Iterable[str]) -> None:
         """Need nothing."""
 
-    def publish_frame(self, origin: Origin, frame: bytes, received_ns: int) -> None:  # noqa: ARG002 - forgets them
-        """Count one frame."""
+    def publish_frame(
+        self,
+        origin: Origin,  # noqa: ARG002 - forgets it
+        frame: bytes,  # noqa: ARG002 - as above
+        received_ns: int,  # noqa: ARG002 - as above
+        events: Iterable[Event],
+    ) -> None:
+        """Count one frame and its events."""
         self.stats.sent += 1
+        self.publish(events)
 
     def publish(self, events: Iterable[Event]) -> None:
         """Count events."""

@@ -51,29 +51,37 @@ class Second(NamedTuple):
 def rebuild(records: Iterable[Record], market: str) -> Iterator[Second]:
     """Yield the state after the last applied record of each second.
 
-    Until a snapshot comes, and after a gap until the next one, there is no book and so no row.
+    Until a snapshot comes, and after a gap until the next one, there is no book and so no row: the
+    second in which a book breaks has none either, for its end is not known.
     Two collectors of the same book tell its snapshots and deltas each at its own pace: what is behind
     the book is passed over. Only one far behind (a recording played again) resets it.
     """
     sync = BookSync(binance_rule(Market(market)))
-    pending: Second | None = None
+    last: Record | None = None
     latest = 0
     for record in records:
-        if pending is not None and record.event_time // _SECOND_US * _SECOND_US != pending.second:
-            yield pending
-            pending = None
-        if _is_behind(sync, record, latest) or not _applied(sync, record):
+        if last is not None and _second(record) != _second(last):
+            yield from _state(sync, last)
+            last = None
+        if _is_behind(sync, record, latest):
             continue
-        latest = record.event_time
-        pending = Second(
-            record.event_time // _SECOND_US * _SECOND_US,
-            sync.last_update_id,
-            record.event_time,
-            sync.book.best_bids(LEVEL_COUNT),
-            sync.book.best_asks(LEVEL_COUNT),
-        )
-    if pending is not None:
-        yield pending
+        if _applied(sync, record):
+            last, latest = record, record.event_time
+        elif sync.state is SyncState.WAITING:
+            last = None
+    if last is not None:
+        yield from _state(sync, last)
+
+
+def _second(record: Record) -> int:
+    return record.event_time // _SECOND_US * _SECOND_US
+
+
+def _state(sync: BookSync, last: Record) -> Iterator[Second]:
+    """Yield the book as it stands after the last record of a second, if it can be true."""
+    if sync.check() is None:
+        bids, asks = sync.book.best_bids(LEVEL_COUNT), sync.book.best_asks(LEVEL_COUNT)
+        yield Second(_second(last), sync.last_update_id, last.event_time, bids, asks)
 
 
 def _is_behind(sync: BookSync, record: Record, latest: int) -> bool:

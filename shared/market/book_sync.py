@@ -10,8 +10,8 @@ From there each delta must follow the last. What joins and what follows is the v
 | JOINING | LIVE                   | drop           | WAITING            | LIVE / JOINING | WAITING          |
 | LIVE    | LIVE                   | drop           | WAITING            | (ignored)      | (ignored)        |
 
-JOINING is a snapshot that no delta has reached yet. A crossed book counts as a gap: no venue's book
-is crossed, so a delta was lost or misread.
+JOINING is a snapshot that no delta has reached yet. Before a book is shown it is checked: no venue's
+book is crossed, so if this one is, a delta was lost or misread, and that counts as a gap.
 
 A snapshot that is as long as was asked for may have been cut: levels beyond its last one are not
 known, and deltas there only say what changed. The book remembers how far it reaches.
@@ -174,11 +174,22 @@ class BookSync:
         if step is Step.STALE:
             return None
         if step is Step.GAP:
-            return self._broken(delta, "sequence")
+            gap = Gap(self._rule.expected(self.last_update_id), delta.first_update_id, "sequence")
+            self.reset()
+            self._buffer.append(delta)
+            return gap
         self.book.apply(delta.bids, delta.asks)
         self.last_update_id = delta.last_update_id
         self.state = SyncState.LIVE
-        return self._broken(delta, "crossed book") if self.book.is_crossed else None
+        return None
+
+    def check(self) -> Gap | None:
+        """Look whether the book can be true, before it is shown; a crossed one is reset."""
+        if not self.book.is_crossed:
+            return None
+        gap = Gap(self._rule.expected(self.last_update_id), self.last_update_id, "crossed book")
+        self.reset()
+        return gap
 
     def snapshot(
         self,
@@ -219,9 +230,3 @@ class BookSync:
                 self._buffer.extend(buffered)
                 return gap
         return None
-
-    def _broken(self, delta: BookDelta, reason: str) -> Gap:
-        gap = Gap(self._rule.expected(self.last_update_id), delta.first_update_id, reason)
-        self.reset()
-        self._buffer.append(delta)
-        return gap

@@ -27,8 +27,7 @@ RAW_EVENT_TYPE = "raw_frame"
 PAYLOAD_MARK = b',"payload":'
 _INGESTION_MARK = b',"ingestion_timestamp":'
 _RAW_EVENT_TYPE = RAW_EVENT_TYPE.encode()
-# Origins carry the epoch, so their number grows with every reconnect.
-_MOST_PREFIXES = 20_000
+_encode = msgspec.json.Encoder().encode
 
 _ENVELOPE_ONLY = ("schema_version", "pipeline_version", "ingestion_timestamp")
 _EVENT_TYPES: tuple[type[Event], ...] = (
@@ -44,66 +43,47 @@ _EVENT_TYPES: tuple[type[Event], ...] = (
 _BY_TAG: dict[str, type[Event]] = {kind.__struct_config__.tag: kind for kind in _EVENT_TYPES}  # type: ignore[misc]
 
 
-class Codec:
-    """Encodes events of one pipeline version; an origin's part of the envelope is encoded once."""
+class Envelope:
+    """Encodes the records of one origin, whose part of the envelope is encoded once."""
 
-    def __init__(self, pipeline_version: str) -> None:
-        self._pipeline_version = pipeline_version
-        self._encoder = msgspec.json.Encoder()
-        self._prefixes: dict[Origin, bytes] = {}
-        self._heads: dict[tuple[Origin, type[Event]], tuple[bytes, int]] = {}
+    __slots__ = ("_heads", "_prefix")
 
-    def encode(self, event: Event, ingestion_us: int) -> bytes:
+    def __init__(self, origin: Origin, pipeline_version: str) -> None:
+        fields = {
+            "schema_version": SCHEMA_VERSION,
+            "pipeline_version": pipeline_version,
+            **msgspec.structs.asdict(origin),
+        }
+        self._prefix = msgspec.json.encode(fields)[:-1]
+        self._heads: dict[type[Event], tuple[bytes, int]] = {}
+
+    def typed(self, event: Event, ingestion_us: int) -> bytes:
         """Return an event's Kafka value; `ingestion_us` is our time in µs since the epoch."""
-        key = (event.origin, type(event))
-        head, end = self._heads.get(key) or self._head(event)
-        return b"%b%d,%b" % (head, ingestion_us, self._encoder.encode(event)[end:])
+        head, end = self._heads.get(type(event)) or self._head(event)
+        return b"%b%d,%b" % (head, ingestion_us, _encode(event)[end:])
 
-    def encode_raw(
-        self, origin: Origin, payload: bytes, received_ns: int, ingestion_us: int
-    ) -> bytes:
+    def raw(self, frame: bytes, received_ns: int, ingestion_us: int) -> bytes:
         """Return a raw record: the envelope with the frame spliced in, byte for byte."""
         return b'%b%b%d,"event_type":"%b","received_ns":%d%b%b}' % (
-            self._prefixes.get(origin) or self._prefix(origin),
+            self._prefix,
             _INGESTION_MARK,
             ingestion_us,
             _RAW_EVENT_TYPE,
             received_ns,
             PAYLOAD_MARK,
-            payload,
+            frame,
         )
-
-    def forget(self, origin: Origin) -> None:
-        """Let go of what was kept for an origin that will bring nothing more."""
-        self._prefixes.pop(origin, None)
-        for kind in _EVENT_TYPES:
-            self._heads.pop((origin, kind), None)
 
     def _head(self, event: Event) -> tuple[bytes, int]:
         """Return what stands before `ingestion_us`, and where an encoded event's own fields begin.
 
         {"event_type":"…","origin":{…},"received_ns":… : the nested origin gives way to the prefix.
         """
-        if len(self._heads) >= _MOST_PREFIXES:
-            self._heads.clear()
-        encoded = self._encoder.encode(event)
+        encoded = _encode(event)
         start = encoded.index(b'"origin":{')
-        prefix = self._prefixes.get(event.origin) or self._prefix(event.origin)
-        head = prefix + b"," + encoded[1 : start - 1] + _INGESTION_MARK
-        self._heads[event.origin, type(event)] = head, encoded.index(b"}", start) + 2
-        return self._heads[event.origin, type(event)]
-
-    def _prefix(self, origin: Origin) -> bytes:
-        envelope = {
-            "schema_version": SCHEMA_VERSION,
-            "pipeline_version": self._pipeline_version,
-            **msgspec.structs.asdict(origin),
-        }
-        if len(self._prefixes) >= _MOST_PREFIXES:
-            self._prefixes.clear()
-        prefix = msgspec.json.encode(envelope)[:-1]
-        self._prefixes[origin] = prefix
-        return prefix
+        head = self._prefix + b"," + encoded[1 : start - 1] + _INGESTION_MARK
+        self._heads[type(event)] = head, encoded.index(b"}", start) + 2
+        return self._heads[type(event)]
 
 
 def decode(value: bytes) -> Event:

@@ -1,76 +1,80 @@
 """The price levels of one book. It knows prices and quantities, nothing of sequence ids."""
 
-from bisect import bisect_left, bisect_right, insort
+import heapq
+import math
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from shared.market.events import PriceLevel
 
+_price_text = itemgetter(0)
+# Changes that wait until somebody looks; a busy book brings some hundred a second.
+_MOST_CHANGES = 2048
+
 
 class BookSide:
-    """Levels of one side, in the venue's digits: a dict beside a sorted list of its keys.
+    """Levels of one side, in the venue's digits.
 
     The key is the price as a float. Two decimals of up to 15 significant digits never share one, and
-    the same price written with more or fewer zeros finds its level. A change of a resting level
-    touches the dict alone; only new and removed levels search the list.
+    the same price written with more or fewer zeros finds its level. Books change far more often than
+    they are looked at, and mostly at the same few prices: changes are kept as they come, and only the
+    last one at each price is applied when it matters. Levels beyond a cut snapshot are not kept, since
+    of those between nothing is known.
     """
 
-    __slots__ = ("_levels", "_prices", "_reach")
+    __slots__ = ("_changes", "_highest", "_is_bid", "_levels", "_lowest", "is_cut")
 
-    def __init__(self) -> None:
-        self._levels: dict[float, PriceLevel] = {}
-        self._prices: list[float] = []
-        self._reach: float | None = None
+    def __init__(self, *, is_bid: bool) -> None:
+        self._is_bid = is_bid
+        self.replace(())
 
     def __len__(self) -> int:
-        return len(self._prices)
+        return len(self._settled())
 
     def replace(self, levels: Sequence[PriceLevel], limit: int | None = None) -> None:
         """Forget all levels and take these, best first, of which at most `limit` were asked for.
 
         As many as asked for means that there may be more: beyond the last one nothing is known.
         """
-        self._levels = {float(level[0]): level for level in levels if float(level[1])}
-        self._prices = sorted(self._levels)
-        self._reach = float(levels[-1][0]) if levels and len(levels) == limit else None
+        self._changes: list[PriceLevel] = list(levels)
+        self._levels: dict[float, PriceLevel] = {}
+        self._lowest, self._highest = 0.0, math.inf
+        self.is_cut = bool(levels) and len(levels) == limit
+        """Whether there may be levels beyond the known ones."""
+        if self.is_cut:
+            reach = float(levels[-1][0])
+            self._lowest, self._highest = (reach, math.inf) if self._is_bid else (0.0, reach)
 
     def apply(self, levels: Iterable[PriceLevel]) -> None:
-        """Set the quantity at each price; 0 removes the level, known or not."""
-        known = self._levels
-        for level in levels:
-            price = float(level[0])
-            if float(level[1]):
-                if price not in known:
-                    insort(self._prices, price)
-                known[price] = level
-            elif known.pop(price, None) is not None:
-                del self._prices[bisect_left(self._prices, price)]
+        """Set the quantity at each price within reach; 0 removes the level, known or not."""
+        self._changes += levels
+        if len(self._changes) > _MOST_CHANGES:
+            self._settled()
 
-    def lowest(self, count: int) -> list[PriceLevel]:
-        """Return up to `count` known levels of an ask side, lowest price first."""
-        if self._reach is not None:
-            count = min(count, bisect_right(self._prices, self._reach))
-        return [self._levels[price] for price in self._prices[:count]]
-
-    def highest(self, count: int) -> list[PriceLevel]:
-        """Return up to `count` known levels of a bid side, highest price first."""
-        if self._reach is not None:
-            count = min(count, len(self._prices) - bisect_left(self._prices, self._reach))
-        return [self._levels[price] for price in self._prices[: -count - 1 : -1]]
+    def best(self, count: int) -> list[PriceLevel]:
+        """Return up to `count` known levels, best first."""
+        levels = self._settled()
+        first = heapq.nlargest if self._is_bid else heapq.nsmallest
+        return [levels[price] for price in first(count, levels)]
 
     @property
-    def is_cut(self) -> bool:
-        """Whether there may be levels beyond the known ones."""
-        return self._reach is not None
+    def best_price(self) -> float | None:
+        """The best known price, None for an empty side."""
+        levels = self._settled()
+        return (max if self._is_bid else min)(levels, default=None)
 
-    @property
-    def lowest_price(self) -> float | None:
-        """The lowest price, None for an empty side."""
-        return self._prices[0] if self._prices else None
-
-    @property
-    def highest_price(self) -> float | None:
-        """The highest price, None for an empty side."""
-        return self._prices[-1] if self._prices else None
+    def _settled(self) -> dict[float, PriceLevel]:
+        """Return the levels by price, all changes applied."""
+        levels, changes = self._levels, self._changes
+        if changes:
+            last = dict(zip(map(float, map(_price_text, changes)), changes, strict=True))
+            lowest, highest = self._lowest, self._highest
+            levels.update(last)
+            for price, (_, quantity) in last.items():
+                if not (lowest <= price <= highest and float(quantity)):
+                    del levels[price]
+            changes.clear()
+        return levels
 
 
 class OrderBook:
@@ -79,8 +83,8 @@ class OrderBook:
     __slots__ = ("asks", "bids")
 
     def __init__(self) -> None:
-        self.bids = BookSide()
-        self.asks = BookSide()
+        self.bids = BookSide(is_bid=True)
+        self.asks = BookSide(is_bid=False)
 
     def replace(
         self,
@@ -99,21 +103,18 @@ class OrderBook:
 
     def best_bids(self, count: int) -> list[PriceLevel]:
         """Return up to `count` bids, best (highest) first."""
-        return self.bids.highest(count)
+        return self.bids.best(count)
 
     def best_asks(self, count: int) -> list[PriceLevel]:
         """Return up to `count` asks, best (lowest) first."""
-        return self.asks.lowest(count)
+        return self.asks.best(count)
 
     def has_run_out(self, count: int) -> bool:
         """Whether a side that was cut has fewer than `count` known levels left."""
-        bids, asks = self.bids, self.asks
-        return (bids.is_cut and len(bids.highest(count)) < count) or (
-            asks.is_cut and len(asks.lowest(count)) < count
-        )
+        return any(side.is_cut and len(side) < count for side in (self.bids, self.asks))
 
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid is at or above the best ask, which no venue's book can be."""
-        bid, ask = self.bids.highest_price, self.asks.lowest_price
+        bid, ask = self.bids.best_price, self.asks.best_price
         return bid is not None and ask is not None and bid >= ask

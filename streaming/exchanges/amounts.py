@@ -5,6 +5,7 @@ value that is too large, or zero. Both are faster than anything else that Python
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 from shared.market.events import Amount, PriceLevel
 
@@ -26,7 +27,7 @@ def require_levels(levels: Sequence[PriceLevel]) -> None:
     """Raise ValueError unless each price is a decimal above 0 and each quantity one not below."""
     if not levels:
         return
-    _require_digits("".join([price + quantity for price, quantity in levels]))
+    _require_digits("".join(chain.from_iterable(levels)))
     for price, quantity in levels:
         if not (0 < float(price) < _INFINITE and float(quantity) < _INFINITE):
             raise RefusedMessageError(
@@ -37,11 +38,11 @@ def require_levels(levels: Sequence[PriceLevel]) -> None:
 def require_not_negative(*amounts: Amount) -> None:
     """Raise ValueError unless every amount is a decimal, 0 or above."""
     _require_digits("".join(amounts))
-    for amount in amounts:
-        if not float(amount) < _INFINITE:
-            raise RefusedMessageError(f"{amount} is too large")
+    if not max(map(float, amounts)) < _INFINITE:
+        raise RefusedMessageError(f"one of {', '.join(amounts)} is too large")
 
 
 def _require_digits(text: str) -> None:
-    if not (text.isascii() and text.replace(".", "").isdigit()):
+    # Many times faster than asking a text whether it is of digits.
+    if text.encode().translate(None, b"0123456789."):
         raise RefusedMessageError(f"not only digits and points in {text[:200]!r}")

@@ -170,7 +170,7 @@ class BinanceProtocol:
         data = frame.encode() if isinstance(frame, str) else frame
         end = data.find(b'"', len(_STREAM_HEAD))
         stream = self._streams.get(data[len(_STREAM_HEAD) : end])
-        if stream is None or not data.startswith(_STREAM_HEAD):
+        if stream is None:
             return self._control(data, received_ns)
         try:
             wrapped = stream.decoder.decode(data)

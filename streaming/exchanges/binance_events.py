@@ -32,10 +32,6 @@ def taker(buyer_is_maker: bool) -> Side:
     return Side.SELL if buyer_is_maker else Side.BUY
 
 
-def _optional_us(time: int | None) -> int | None:
-    return None if time is None else to_us(time)
-
-
 def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
     """One fill. Futures records that are no book trades (`X` not MARKET) may have size 0."""
     if message.X is None or message.X == "MARKET":
@@ -92,7 +88,7 @@ def book_delta(message: wire.Depth, origin: Origin, received_ns: int) -> BookDel
         previous_update_id=message.pu,
         bids=message.b,
         asks=message.a,
-        transaction_time=_optional_us(message.T),
+        transaction_time=None if message.T is None else to_us(message.T),
     )
 
 
@@ -102,13 +98,13 @@ def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> Be
     return BestQuote(
         origin=origin,
         received_ns=received_ns,
-        event_time=_optional_us(message.E),
+        event_time=None if message.E is None else to_us(message.E),
         update_id=message.u,
         bid_price=message.b,
         bid_quantity=message.B,
         ask_price=message.a,
         ask_quantity=message.A,
-        transaction_time=_optional_us(message.T),
+        transaction_time=None if message.T is None else to_us(message.T),
     )
 
 

@@ -4,20 +4,20 @@ from typing import Any, Self
 
 from shared.market.book_sync import BookSync, Gap, SyncState, binance_rule
 from shared.market.events import (
-    AggregateTrade,
     BookDelta,
     BookSnapshot,
     Event,
     Origin,
     StreamState,
     StreamStatus,
-    Trade,
 )
 from shared.market.instruments import Market, Subscription
 from streaming.exchanges.binance_events import channel_kind, translator
 from streaming.exchanges.liveness import Liveness
 
-_MINUTE_US = 60_000_000
+# How often a book is looked at, in event time, and every how many looks it is told as a snapshot.
+_LOOK_US = 10_000_000
+_LOOKS_A_MINUTE = 6
 # A book that knows fewer levels than this on a side, for prices have wandered, needs a new snapshot.
 _FEWEST_KNOWN_LEVELS = 100
 # Trade ids that jump further than this in one step are believed when a second one confirms them.
@@ -37,8 +37,10 @@ class Stream:
         "decoder",
         "first_id",
         "is_followed",
+        "is_proved",
         "last_id",
         "life",
+        "look",
         "minute",
         "name",
         "origin",
@@ -75,10 +77,11 @@ class Stream:
         self.origin = origin
         self.life.ask(now_ns)
         self.first_id = None
+        self.is_proved = False
         # True once nothing but the event itself follows from a frame.
         self.is_followed = False
         self.attempts = 0
-        self.minute = -1
+        self.look = self.minute = -1
         self.wants_snapshot = False
         if self.sync is not None:
             self.sync.reset()
@@ -86,13 +89,18 @@ class Stream:
     def follow(self, event: Any, received_ns: int) -> list[Event]:
         """Return the event and what its place in the stream calls for: first data, gap, snapshot."""
         events: list[Event] = [event]
-        if not self.life.is_proved:
+        if not self.is_proved:
+            self.is_proved = True
             self.life.prove(received_ns)
             self.is_followed = self.sync is None and not self.counts_ids
             events.append(self.status(StreamState.FIRST_DATA, "", received_ns))
             self.wants_snapshot = self.sync is not None
         if self.counts_ids:
-            events += self._count(event, received_ns)
+            number, last = int(event.trade_id), self.last_id
+            if last is not None and number == last + 1 and self.first_id is not None:
+                self.last_id = number
+            else:
+                events += self._count(number, received_ns)
         elif self.sync is not None:
             events += self._keep_book(self.sync, event, received_ns)
         return events
@@ -153,8 +161,8 @@ class Stream:
             received=gap.received,
         )
 
-    def _count(self, event: Trade | AggregateTrade, received_ns: int) -> list[Event]:
-        number, last = int(event.trade_id), self.last_id
+    def _count(self, number: int, received_ns: int) -> list[Event]:
+        last = self.last_id
         if last is not None and number > last + _LARGEST_JUMP and number > self.suspect_id + 1000:
             # One id that is far off may be a fault; the next one tells.
             self.suspect_id = number
@@ -169,16 +177,24 @@ class Stream:
 
     def _keep_book(self, sync: BookSync, delta: BookDelta, received_ns: int) -> list[Event]:
         gap = sync.apply(delta)
+        look = (delta.event_time or 0) // _LOOK_US
+        if gap is None:
+            if look == self.look or sync.state is not SyncState.LIVE:
+                return []
+            if sync.last_update_id != delta.last_update_id:
+                return []
+            self.look = look
+            gap = sync.check()
         if gap is not None:
-            self.minute = -1
+            self.look = self.minute = -1
             self.wants_snapshot = True
             return [self.gap(gap, gap.reason, received_ns)]
-        if sync.state is not SyncState.LIVE or delta.event_time is None:
+        if look // _LOOKS_A_MINUTE == self.minute:
             return []
-        minute = delta.event_time // _MINUTE_US
-        if minute == self.minute or sync.last_update_id != delta.last_update_id:
-            return []
-        self.minute = minute
+        self.minute = look // _LOOKS_A_MINUTE
+        return [self._snapshot(sync, delta, received_ns)]
+
+    def _snapshot(self, sync: BookSync, delta: BookDelta, received_ns: int) -> BookSnapshot:
         self.attempts = 0
         snapshot = BookSnapshot(
             origin=self.origin,
@@ -191,4 +207,4 @@ class Stream:
         if sync.book.has_run_out(_FEWEST_KNOWN_LEVELS):
             sync.reset()
             self.wants_snapshot = True
-        return [snapshot]
+        return snapshot

@@ -18,7 +18,7 @@ from crypto_pipeline.assets.silver_assets import SILVER
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES
 from crypto_pipeline.utils import hudi_utils
-from shared.market.codec import Codec
+from shared.market.codec import Envelope
 from shared.market.events import Event
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
 from shared.market.recording import read_frames
@@ -38,12 +38,11 @@ class Lake:
 
     def publish(self, events: Iterable[Event]) -> None:
         """Send events as the collector would."""
-        codec = Codec("1.0.0")
         self.publish_values(
             (
                 topic_name(event.origin.exchange, feed_of(event)),
                 message_key(event.origin.market, event.origin.symbol),
-                codec.encode(event, 1),
+                Envelope(event.origin, "1.0.0").typed(event, 1),
             )
             for event in events
         )

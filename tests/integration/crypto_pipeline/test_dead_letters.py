@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from crypto_pipeline.assets.bronze_assets import ingest
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
-from shared.market.codec import Codec
+from shared.market.codec import Envelope
 from shared.market.events import DeadLetter, Event, Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import Feed
@@ -54,10 +54,10 @@ def spoiled(value: bytes, number: int) -> bytes:
 
 
 def test_a_thousand_bad_records_among_a_hundred_thousand_good_ones(lake: Lake) -> None:
-    codec = Codec("1.0.0")
+    envelope = Envelope(trade(0).origin, "1.0.0")
     values = []
     for number in range(101_000):
-        value = codec.encode(trade(number), 1)
+        value = envelope.typed(trade(number), 1)
         values.append(
             (TRADES_TOPIC, KEY, spoiled(value, number // 101) if number % 101 == 0 else value)
         )
@@ -84,10 +84,11 @@ def test_a_thousand_bad_records_among_a_hundred_thousand_good_ones(lake: Lake) -
 def test_letters_of_a_commit_whose_tick_was_killed_before_them_come_with_the_next(
     lake: Lake,
 ) -> None:
-    value = Codec("1.0.0").encode(trade(1), 1)
+    envelope = Envelope(trade(0).origin, "1.0.0")
+    value = envelope.typed(trade(1), 1)
     lake.publish_values([(TRADES_TOPIC, KEY, value), (TRADES_TOPIC, KEY, b"{")])
     ingest(lake.lakehouse, Feed.TRADES)  # and here the process would die
-    lake.publish_values([(TRADES_TOPIC, KEY, Codec("1.0.0").encode(trade(2), 1))])
+    lake.publish_values([(TRADES_TOPIC, KEY, envelope.typed(trade(2), 1))])
     lake.tick("bronze_trades", "quality_dead_letters")
     assert lake.read("bronze_trades").count() == 2
     (letter,) = lake.read("quality_dead_letters").collect()

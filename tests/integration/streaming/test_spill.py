@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.clock import SystemClock
-from shared.market.codec import Codec, split_raw
+from shared.market.codec import split_raw
 from shared.market.events import Origin, Source
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import Feed, topic_specs
@@ -101,13 +101,13 @@ ORIGINS = [origin(symbol) for symbol in SYMBOLS]
 def sender(broker: Broker, folder: Path, most_bytes: int = 10**9) -> EventProducer:
     log = SegmentLog(folder, 1_000_000, most_bytes)
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap)
-    return EventProducer(kafka, Codec("1.0.0"), SystemClock(), 20_000, 5_000, log)
+    return EventProducer(kafka, "1.0.0", SystemClock(), 20_000, 5_000, log)
 
 
 async def send(producer: EventProducer, start: int, count: int) -> int:
     """Send numbered frames as a reader does, pausing when asked; returns the next number."""
     for number in range(start, start + count):
-        producer.publish_frame(ORIGINS[number % len(ORIGINS)], b"%d" % number, number)
+        producer.publish_frame(ORIGINS[number % len(ORIGINS)], b"%d" % number, number, ())
         if producer.is_full:
             await producer.drained()
         if number % 100 == 0:

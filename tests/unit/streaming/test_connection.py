@@ -127,7 +127,7 @@ class Kafka:
     def __init__(self):
         self.frames, self.is_full, self.emptied = [], False, asyncio.Event()
 
-    def publish_frame(self, origin, frame, received_ns):
+    def publish_frame(self, origin, frame, received_ns, events):
         self.frames.append(frame)
 
     def publish(self, events):

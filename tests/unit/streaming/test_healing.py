@@ -46,7 +46,7 @@ class Records:
         self.forgotten: list[Origin] = []
         self.is_full, self.waits = False, 0
 
-    def publish_frame(self, origin, frame, received_ns):
+    def publish_frame(self, origin, frame, received_ns, events):
         raise AssertionError("REST rows are no frames")
 
     def publish(self, events):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.clock import SettableClock
-from shared.market.codec import Codec, split_raw
+from shared.market.codec import split_raw
 from shared.market.events import Origin, Source
 from shared.market.instruments import Exchange, Market
 from shared.settings import Compression, KafkaSettings
@@ -30,7 +30,7 @@ ORIGIN = Origin(
 
 def producer(port: int, high: int = 100, low: int = 10, **settings: float) -> EventProducer:
     kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}", **settings)
-    return EventProducer(kafka, Codec("1.0.0"), SettableClock(), high, low)
+    return EventProducer(kafka, "1.0.0", SettableClock(), high, low)
 
 
 @pytest.mark.parametrize("compression", list(Compression))
@@ -53,7 +53,7 @@ async def test_a_broker_that_is_not_there_is_named(unused_tcp_port, monkeypatch)
 async def test_what_librdkafka_has_no_room_for_waits_in_order_and_is_counted(unused_tcp_port):
     sender = producer(unused_tcp_port, queue_messages=1000)
     for number in range(1500):
-        sender.publish_frame(ORIGIN, b"%d" % number, 0)
+        sender.publish_frame(ORIGIN, b"%d" % number, 0, ())
     assert sender.is_full
     assert sender.stats.buffered == 1500
     assert [record[-4:-1] for _, record, _ in list(sender._waiting)[:3]] == [b"000", b"001", b"002"]
@@ -64,7 +64,7 @@ async def test_readers_pause_above_the_high_mark_until_the_low_one(unused_tcp_po
     sender = producer(unused_tcp_port, delivery_timeout_s=1)
     assert not sender.is_full
     for _ in range(100):
-        sender.publish_frame(ORIGIN, b"1", 0)
+        sender.publish_frame(ORIGIN, b"1", 0, ())
     assert sender.is_full
     paused = asyncio.create_task(sender.drained())
     done, _ = await asyncio.wait([paused], timeout=0.3)
@@ -75,7 +75,7 @@ async def test_readers_pause_above_the_high_mark_until_the_low_one(unused_tcp_po
 
 async def test_a_record_that_cannot_be_delivered_ends_the_run_and_is_kept(unused_tcp_port):
     sender = producer(unused_tcp_port, delivery_timeout_s=0.5)
-    sender.publish_frame(ORIGIN, b"1", 0)
+    sender.publish_frame(ORIGIN, b"1", 0, ())
     with pytest.raises(DeliveryError, match="binance-raw-events") as caught:
         await asyncio.wait_for(sender.run(), 10)
     assert sender.failure is caught.value
@@ -85,7 +85,7 @@ async def test_a_record_that_cannot_be_delivered_ends_the_run_and_is_kept(unused
 
 async def test_a_record_larger_than_kafka_takes_is_a_delivery_error(unused_tcp_port):
     sender = producer(unused_tcp_port)
-    sender.publish_frame(ORIGIN, b"1" * 2_000_000, 0)
+    sender.publish_frame(ORIGIN, b"1" * 2_000_000, 0, ())
     assert "too large" in str(sender.failure)
 
 
@@ -96,7 +96,7 @@ async def test_routes_of_old_epochs_are_forgotten(unused_tcp_port, monkeypatch):
         origin = Origin(
             **{name: getattr(ORIGIN, name) for name in Origin.__struct_fields__[:-1]}, epoch=epoch
         )
-        sender.publish_frame(origin, b"1", 0)
+        sender.publish_frame(origin, b"1", 0, ())
     assert len(sender._routes) <= 2
     assert await sender.close(0.1) == 5
 
@@ -104,14 +104,14 @@ async def test_routes_of_old_epochs_are_forgotten(unused_tcp_port, monkeypatch):
 def spilling(port: int, folder: Path, most_bytes: int = 10**9, **settings: float) -> EventProducer:
     kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}", **settings)
     log = SegmentLog(folder, 100_000, most_bytes)
-    return EventProducer(kafka, Codec("1.0.0"), SettableClock(), 100, 10, log)
+    return EventProducer(kafka, "1.0.0", SettableClock(), 100, 10, log)
 
 
 async def until_spilling(sender: EventProducer) -> None:
     async with asyncio.timeout(30):
         while sender.stats.spill_state is SpillState.OFF:
             await asyncio.sleep(0.01)
-            sender.publish_frame(ORIGIN, b"0", 0)
+            sender.publish_frame(ORIGIN, b"0", 0, ())
             assert sender.is_full is False
 
 
@@ -133,7 +133,7 @@ async def test_without_a_broker_records_go_to_disk_and_reading_goes_on(unused_tc
     running = asyncio.create_task(sender.run())
     await until_spilling(sender)
     for number in range(1, 1000):
-        sender.publish_frame(ORIGIN, b"%d" % number, 0)
+        sender.publish_frame(ORIGIN, b"%d" % number, 0, ())
         assert not sender.is_full
     stats = sender.stats
     assert stats.spill_state is SpillState.SPILLING
@@ -152,14 +152,14 @@ async def test_without_a_broker_records_go_to_disk_and_reading_goes_on(unused_tc
 async def test_what_an_earlier_process_left_needs_no_broker_to_start(unused_tcp_port, tmp_path):
     sender = spilling(unused_tcp_port, tmp_path)
     for number in range(50):
-        sender.publish_frame(ORIGIN, b"%d" % number, 0)
+        sender.publish_frame(ORIGIN, b"%d" % number, 0, ())
     assert await sender.close(0.1) == 0
     again = spilling(unused_tcp_port, tmp_path)
     assert again.stats.spill_state is SpillState.DRAINING
     assert again.stats.spill_records == 50
     await again.check(["binance-trades"])
     assert again.stats.spill_state is SpillState.SPILLING
-    again.publish_frame(ORIGIN, b"50", 0)
+    again.publish_frame(ORIGIN, b"50", 0, ())
     assert await again.close(0.1) == 0
     assert payloads(tmp_path) == [b"%d" % number for number in range(51)]
 
@@ -169,9 +169,9 @@ async def test_a_full_spill_pauses_readers_and_drops_nothing(unused_tcp_port, tm
     await until_spilling(sender)
     for _ in range(400):
         if not sender.is_full:
-            sender.publish_frame(ORIGIN, b'"%s"' % (b"x" * 1000), 0)
+            sender.publish_frame(ORIGIN, b'"%s"' % (b"x" * 1000), 0, ())
     assert sender.stats.spill_state is SpillState.FULL
-    sender.publish_frame(ORIGIN, b"1", 0)
+    sender.publish_frame(ORIGIN, b"1", 0, ())
     stats = sender.stats
     assert stats.buffered + stats.spill_records == stats.sent
     paused = asyncio.create_task(sender.drained())
@@ -186,7 +186,7 @@ async def test_a_full_spill_pauses_readers_and_drops_nothing(unused_tcp_port, tm
 async def test_a_record_too_large_for_kafka_does_not_get_into_the_log(unused_tcp_port, tmp_path):
     sender = spilling(unused_tcp_port, tmp_path)
     await until_spilling(sender)
-    sender.publish_frame(ORIGIN, b"1" * 2_000_000, 0)
+    sender.publish_frame(ORIGIN, b"1" * 2_000_000, 0, ())
     assert "too large" in str(sender.failure)
     with pytest.raises(DeliveryError):
         await sender.run()

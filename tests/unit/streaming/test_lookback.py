@@ -1,6 +1,6 @@
 """Holes among the trades in Kafka; the reading itself is seen in tests/e2e/collector/outage.py."""
 
-from shared.market.codec import Codec
+from shared.market.codec import Envelope
 from shared.market.events import AggregateTrade, Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
 from streaming.lookback import Hole, TradesSeen
@@ -31,8 +31,9 @@ def record(number: int, of: Origin) -> bytes:
         "trade_time": 1,
     }
     if of.channel == "trade":
-        return Codec("1.0.0").encode(Trade(**common), 1)
-    return Codec("1.0.0").encode(AggregateTrade(**common, first_trade_id="1", last_trade_id="1"), 1)
+        return Envelope(of, "1.0.0").typed(Trade(**common), 1)
+    event = AggregateTrade(**common, first_trade_id="1", last_trade_id="1")
+    return Envelope(of, "1.0.0").typed(event, 1)
 
 
 def holes(*records: bytes) -> list[Hole]:

@@ -21,8 +21,9 @@ class Records:
     def __init__(self):
         self.frames, self.events = [], []
 
-    def publish_frame(self, origin, frame, received_ns):
+    def publish_frame(self, origin, frame, received_ns, events):
         self.frames.append((origin.symbol, frame))
+        self.publish(events)
 
     def publish(self, events):
         self.events += events

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.clock import SettableClock
 from shared.errors import ConfigurationError
-from shared.market.codec import Codec
+from shared.market.codec import Envelope
 from shared.market.events import BookSnapshot, StreamState, StreamStatus
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
 from shared.market.recording import Frame, FrameKind, encode_frame, read_frames
@@ -41,8 +41,9 @@ class Sink:
         self.is_full = False
         self.pauses = 0
 
-    def publish_frame(self, origin, frame, received_ns):
+    def publish_frame(self, origin, frame, received_ns, events):
         self.frames.append((origin, frame, received_ns))
+        self.publish(events)
         self.is_full = len(self.frames) % 10 == 0
 
     def publish(self, events):
@@ -155,8 +156,7 @@ def told(sink: Sink) -> list[bytes]:
         for event in sink.events
         if not (isinstance(event, StreamStatus) and event.state in own)
     ]
-    codec = Codec("1.0.0")
-    return [codec.encode(event, 0) for event in events]
+    return [Envelope(event.origin, "1.0.0").typed(event, 0) for event in events]
 
 
 def test_a_replay_publishes_what_the_live_run_did_byte_for_byte(live: Live, tmp_path: Path):

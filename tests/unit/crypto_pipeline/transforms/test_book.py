@@ -47,3 +47,12 @@ def test_a_slower_collector_of_the_same_book_changes_nothing():
 def test_a_recording_played_again_starts_anew():
     first = [snapshot(9000, 500, ("9", "1")), snapshot(1, 10, ("3", "1")), delta(1.5, 11, 11)]
     assert seconds(*first) == [(9000, 500, [("9", "1")]), (1, 11, [("3", "1")])]
+
+
+def test_a_book_that_is_crossed_at_the_end_of_a_second_is_not_told_and_starts_anew():
+    assert seconds(
+        snapshot(1.0, 10, ("9", "1")),
+        delta(2.0, 11, 11, ("21", "1")),
+        delta(3.0, 12, 12, ("21", "0")),
+        snapshot(4.0, 20, ("7", "1")),
+    ) == [(1, 10, [("9", "1")]), (4, 20, [("7", "1")])]

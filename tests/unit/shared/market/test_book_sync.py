@@ -71,7 +71,9 @@ def test_a_stale_delta_changes_nothing_and_a_live_book_ignores_snapshots():
 def test_a_crossed_book_counts_as_a_gap():
     sync = BookSync(SpotRule())
     sync.start_from(10, BID, ASK)
-    assert sync.apply(delta(11, 11, ask="9")) == Gap(12, 11, "crossed book")
+    assert sync.check() is None
+    assert sync.apply(delta(11, 11, ask="9")) is None
+    assert sync.check() == Gap(12, 11, "crossed book")
     assert sync.state is SyncState.WAITING
 
 

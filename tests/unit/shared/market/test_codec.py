@@ -1,9 +1,7 @@
 import msgspec
 import pytest
-from msgspec import structs
 
-from shared.market import codec as codec_module
-from shared.market.codec import Codec, decode, split_raw
+from shared.market.codec import Envelope, decode, split_raw
 from shared.market.events import (
     AggregateTrade,
     BestQuote,
@@ -44,13 +42,13 @@ EVENTS: list[Event] = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_every_event_comes_back_as_it_went(event):
-    codec = Codec("1.0.0")
-    assert decode(codec.encode(event, 42)) == event
-    assert decode(codec.encode(event, 43)) == event
+    envelope = Envelope(ORIGIN, "1.0.0")
+    assert decode(envelope.typed(event, 42)) == event
+    assert decode(envelope.typed(event, 43)) == event
 
 
 def test_a_record_carries_the_whole_envelope_flat():
-    record = msgspec.json.decode(Codec("1.0.0").encode(EVENTS[0], 42))
+    record = msgspec.json.decode(Envelope(ORIGIN, "1.0.0").typed(EVENTS[0], 42))
     assert record["schema_version"] == 1
     assert record["pipeline_version"] == "1.0.0"
     assert record["ingestion_timestamp"] == 42
@@ -61,7 +59,7 @@ def test_a_record_carries_the_whole_envelope_flat():
 
 def test_a_raw_record_gives_the_frame_back_byte_for_byte():
     frame = b'{ "p":"1.10", "payload":{} }'
-    envelope, payload = split_raw(Codec("1.0.0").encode_raw(ORIGIN, frame, 5, 42))
+    envelope, payload = split_raw(Envelope(ORIGIN, "1.0.0").raw(frame, 5, 42))
     assert payload == frame
     assert envelope["received_ns"] == 5
     assert envelope["symbol"] == "BTCUSDT"
@@ -73,7 +71,7 @@ def test_a_raw_record_gives_the_frame_back_byte_for_byte():
         b"no json",
         b'{"schema_version":2}',
         b'{"schema_version":1,"event_type":"rumour"}',
-        Codec("1").encode(EVENTS[0], 1).replace(b'"price":"1.10",', b""),
+        Envelope(ORIGIN, "1").typed(EVENTS[0], 1).replace(b'"price":"1.10",', b""),
     ],
 )
 def test_what_is_no_event_of_this_version_is_refused(value):
@@ -83,32 +81,4 @@ def test_what_is_no_event_of_this_version_is_refused(value):
 
 def test_a_typed_record_is_no_raw_record():
     with pytest.raises(msgspec.DecodeError):
-        split_raw(Codec("1").encode(EVENTS[0], 1))
-
-
-def test_prefixes_of_old_epochs_are_forgotten_and_made_again(monkeypatch):
-    monkeypatch.setattr(codec_module, "_MOST_PREFIXES", 2)
-    codec = Codec("1.0.0")
-    event = EVENTS[0]
-    for epoch in (1, 2, 3, 4, 1):
-        other = structs.replace(event, origin=structs.replace(event.origin, epoch=epoch))
-        assert decode(codec.encode(other, 1)) == other
-        assert len(codec._prefixes) <= 2
-
-
-def test_an_origin_that_is_over_leaves_nothing_behind():
-    codec = Codec("1.0.0")
-    for event in EVENTS:
-        codec.encode(event, 1)
-        codec.encode_raw(event.origin, b"{}", 1, 1)
-    codec.forget(EVENTS[0].origin)
-    assert codec._heads == codec._prefixes == {}
-    assert decode(codec.encode(EVENTS[0], 1)) == EVENTS[0]
-
-
-def test_heads_are_bounded_too(monkeypatch):
-    monkeypatch.setattr(codec_module, "_MOST_PREFIXES", 2)
-    codec = Codec("1.0.0")
-    for event in EVENTS:
-        assert decode(codec.encode(event, 1)) == event
-    assert len(codec._heads) <= 2
+        split_raw(Envelope(ORIGIN, "1").typed(EVENTS[0], 1))

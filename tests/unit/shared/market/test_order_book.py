@@ -21,8 +21,8 @@ def test_removing_a_level_that_is_not_held_changes_nothing():
     book = OrderBook()
     book.apply([level("1", "0")], [])
     assert book.best_bids(1) == []
-    assert book.bids.highest_price is None
-    assert book.asks.lowest_price is None
+    assert book.bids.best_price is None
+    assert book.asks.best_price is None
 
 
 def test_a_book_is_crossed_only_with_both_sides_overlapping():
@@ -37,23 +37,27 @@ def test_a_book_is_crossed_only_with_both_sides_overlapping():
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 3))))
 def test_a_side_equals_a_plain_dict_sorted(changes):
-    side, expected = BookSide(), {}
+    asks, bids, expected = BookSide(is_bid=False), BookSide(is_bid=True), {}
     for price, quantity in changes:
-        side.apply([(str(price), str(quantity))])
+        for side in (asks, bids):
+            side.apply([(str(price), str(quantity))])
         expected.pop(price, None)
         if quantity:
             expected[price] = (str(price), str(quantity))
     ordered = [known for _, known in sorted(expected.items())]
-    assert side.lowest(99) == ordered
-    assert side.highest(3) == ordered[::-1][:3]
+    assert asks.best(99) == ordered
+    assert bids.best(3) == ordered[::-1][:3]
+    assert (asks.best_price, bids.best_price) == (
+        (min(expected), max(expected)) if expected else (None, None)
+    )
 
 
 def test_a_price_written_with_other_zeros_is_the_same_level():
-    side = BookSide()
+    side = BookSide(is_bid=False)
     side.apply(
         [("10.10", "1"), ("10.1", "2"), ("123456789012.345", "1"), ("123456789012.346", "1")]
     )
-    assert side.lowest(9) == [
+    assert side.best(9) == [
         ("10.1", "2"),
         ("123456789012.345", "1"),
         ("123456789012.346", "1"),
