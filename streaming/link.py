@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from picows.websockets.asyncio.client import ClientConnection, connect
-from picows.websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from picows import WSError
 
 from shared.clock import Clock
 from shared.market.recording import FrameKind
@@ -24,20 +23,14 @@ from streaming.instrumentation import ConnectionStats, Latencies
 from streaming.pipeline import Pipeline
 from streaming.recorder import Recorder
 from streaming.rest import RestPool
+from streaming.silence import Measure, Silence
 from streaming.sink import Sink
+from streaming.web_socket import WebSocket, open_socket
 
-_NETWORK_ERRORS = (ConnectionClosed, InvalidHandshake, InvalidURI, OSError, TimeoutError)
+_NETWORK_ERRORS = (WSError, OSError)
 # Why a link ended that was told to.
 _STOPPED = "stopped"
-# What is too large for Kafka must still be seen, to become a dead letter.
-_MAX_FRAME_BYTES = 16 * 1024 * 1024
-_OPEN_TIMEOUT_S = 15
-# Time for the closing handshake: part of the shutdown budget, and nothing waits for it.
-_CLOSE_TIMEOUT_S = 2
 _TICK_S = 1.0
-# A reset may go unnoticed by the reader: what is written to a dead socket comes back at once. So a
-# socket that is silent as a whole is written to after half a second, then after twice as long each.
-_PROBE_NS = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,7 @@ class Link:
         self._around = around
         self._hooks = hooks
         self._is_paused = False
-        self._socket: ClientConnection | None = None
+        self._socket: WebSocket | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._outbox: deque[str] = deque()
         self._posted = asyncio.Event()
@@ -135,14 +128,8 @@ class Link:
 
     async def _session(self) -> None:
         endpoint = self._plan.endpoint
-        async with connect(
-            endpoint.ws_url,
-            compression=None,
-            max_size=_MAX_FRAME_BYTES,
-            open_timeout=_OPEN_TIMEOUT_S,
-            close_timeout=_CLOSE_TIMEOUT_S,
-            ping_interval=endpoint.ping_interval_s,
-        ) as socket:
+        socket = await open_socket(endpoint.ws_url)
+        try:
             now_ns = self._around.clock.now_ns()
             self.opened_ns = now_ns
             self._stats.opened += 1
@@ -160,51 +147,63 @@ class Link:
                     events = self.protocol.open(now_ns, beside=self._is_beside, epoch=epoch)
                     self._pipeline.forward(events)
                     self._obey()
-                    await self._read(socket)
+                    socket.start(self._reader(socket, tasks))
+                    await socket.ended()
                 finally:
                     for job in side_jobs:
                         job.cancel()
+        finally:
+            await socket.close()
 
-    async def _read(self, socket: ClientConnection) -> None:
+    def _reader(self, socket: WebSocket, tasks: asyncio.TaskGroup) -> Callable[[bytes], None]:
+        """Return what takes the frames of a socket."""
         sink, protocol, recorder = self._around.sink, self.protocol, self._around.recorder
         take, now_ns = self._pipeline.take, self._around.clock.now_ns
         url = self._plan.endpoint.ws_url
-        while True:
-            frame: bytes = await socket.recv(decode=False)  # type: ignore[assignment]  # typed wider
+
+        def read(frame: bytes) -> None:
             received_ns = now_ns()
             if recorder is not None:
                 self._record(recorder, FrameKind.WS, url, frame, received_ns)
             take(frame, received_ns)
             if protocol.has_commands:
                 self._obey()
-            if sink.is_full:
-                await self._pause()
+            if sink.is_full and not self._is_paused:
+                self._is_paused = True
+                socket.pause()
+                tasks.create_task(self._pause(socket))
 
-    async def _pause(self) -> None:
+        return read
+
+    async def _pause(self, socket: WebSocket) -> None:
         """Read nothing until there is room; what is silent meanwhile is not to blame."""
         loop = asyncio.get_running_loop()
-        began, self._is_paused = loop.time(), True
+        began = loop.time()
         await self._around.sink.drained()
         self._is_paused = False
         if loop.time() - began >= _TICK_S:
             self.protocol.excuse(self._around.clock.now_ns())
+        socket.resume()
 
-    async def _tick(self, socket: ClientConnection) -> None:
-        probe_ns = _PROBE_NS
+    async def _tick(self, socket: WebSocket) -> None:
+        longest_ns = round(self._plan.endpoint.ping_interval_s * 1e9)
+        silence = Silence(longest_ns, self.opened_ns)
         while True:
             await asyncio.sleep(_TICK_S)
-            if self._is_paused:
-                probe_ns = _PROBE_NS
-                continue
             now_ns = self._around.clock.now_ns()
+            if self._is_paused:
+                silence.end(now_ns)
+                continue
             self._pipeline.forward(self.protocol.tick(now_ns))
             self._obey()
             heard_ns = max((view.life.seen_ns for view in self.protocol.streams()), default=now_ns)
-            if now_ns - heard_ns < _PROBE_NS:
-                probe_ns = _PROBE_NS
-            elif now_ns - heard_ns >= probe_ns:
-                probe_ns *= 2
-                await socket.ping()
+            match silence.look(heard_ns, socket.pongs, now_ns):
+                case Measure.PING:
+                    socket.ping()
+                case Measure.GIVE_UP:
+                    socket.abort()
+                case None:
+                    pass
 
     def _obey(self) -> None:
         if not self.is_open:
@@ -224,7 +223,7 @@ class Link:
                     if self._tasks is not None and self._socket is not None:
                         self._tasks.create_task(self._socket.close())
 
-    async def _post(self, socket: ClientConnection) -> None:
+    async def _post(self, socket: WebSocket) -> None:
         """Send what waits, never more messages in a second than the venue takes."""
         loop = asyncio.get_running_loop()
         sent: deque[float] = deque(maxlen=self._plan.endpoint.messages_per_s)
@@ -234,7 +233,7 @@ class Link:
             while self._outbox:
                 if len(sent) == sent.maxlen:
                     await asyncio.sleep(max(0.0, sent[0] + 1.05 - loop.time()))
-                await socket.send(self._outbox.popleft())
+                socket.send(self._outbox.popleft())
                 sent.append(loop.time())
 
     async def _fetch(self, request: FetchSnapshot) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 import httpx
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from picows.websockets.asyncio.client import connect
-from picows.websockets.exceptions import WebSocketException
+from picows import WSError
 from rich.table import Table
 
 from streaming.config import ConnectionPlan, Endpoint
 from streaming.exchanges.binance import stream_name
+from streaming.web_socket import open_socket
 
 _ANSWER_S = 10.0
 
@@ -43,13 +43,12 @@ def _venue_faults(endpoint: Endpoint) -> Iterator[str]:
         yield f"{endpoint.rest_url} ({error})"
     try:
         asyncio.run(_open_and_close(endpoint.ws_url))
-    except (WebSocketException, OSError) as error:
+    except (WSError, OSError) as error:
         yield f"{endpoint.ws_url} ({error})"
 
 
 async def _open_and_close(ws_url: str) -> None:
-    async with connect(ws_url, open_timeout=_ANSWER_S, compression=None):
-        pass
+    await (await open_socket(ws_url)).close()
 
 
 def _kafka_faults(bootstrap_servers: str) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """Real services for the tests that need them, each started once per run and on free ports."""
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,10 @@ def spark(spark_server: str) -> Iterator[SparkSession]:
     session = SparkSession.builder.remote(spark_server).getOrCreate()
     yield session
     session.stop()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that tells nobody when it has come."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - as said
+            await asyncio.sleep(0.01)

@@ -20,6 +20,7 @@ from streaming.exchanges.protocol import FetchSnapshot, Reconnect, RollOver, Sen
 from streaming.gate import Gate
 from streaming.instrumentation import Latencies
 from streaming.link import Surroundings
+from tests.conftest import until
 
 
 def subscription(symbol: str) -> Subscription:
@@ -153,12 +154,6 @@ class Rest:
         return self.body
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - looks at objects that tell nobody
-            await asyncio.sleep(0.01)
-
-
 class Server:
     """A venue that remembers what it was told on each socket."""
 
@@ -239,7 +234,7 @@ async def test_a_full_buffer_pauses_reading_and_loses_nothing():
         sending = asyncio.create_task(server.send(*frames))
         done, _ = await asyncio.wait([sending], timeout=0.5)
         assert not done, "the sender feels the pause"
-        assert len(kafka.frames) == 1
+        assert 1 <= len(kafka.frames) < 10, "but for what was read already"
         kafka.emptied.set()
         assert await sending is None
         await until(lambda: len(kafka.frames) == 2000)
@@ -255,7 +250,7 @@ async def test_a_socket_that_delivered_is_replaced_at_once_and_the_protocol_is_t
         await until(lambda: len(server.heard) == 2)
         assert language.epoch == 2
         (reason, planned) = language.closed[0]
-        assert "ConnectionClosedError" in reason
+        assert "SocketClosedError" in reason
         assert not planned
         await until(lambda: driven.stats.connected)
         assert driven.stats.reconnects == 1
