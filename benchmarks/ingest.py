@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,8 +34,9 @@ from shared.settings import process_environment
 HERE = Path(__file__).parent
 LAPS = 4
 RUNS = 3
-PACE = 20_000
-PACED_FRAMES = 100_000
+PACE = 50_000
+# The first seconds of a paced run meet new topics, cold caches and a producer without its id yet.
+SETTLED_NS = 2_000_000_000
 RIVAL_FRAMES = 40_000
 _RIVAL_TOPICS = [
     f"{kind}-BINANCE-{pair}"
@@ -69,8 +71,9 @@ class Measured:
 def main() -> Table:
     """Measure all, and return the table."""
     with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as bootstrap:
-        floods = [_ours(bootstrap, Path(folder), LAPS, 0, 0) for _ in range(RUNS)]
-        paced = _ours(bootstrap, Path(folder), 1, PACED_FRAMES, PACE)
+        # The broker's JVM is cold in the first run, which does not count.
+        floods = [_ours(bootstrap, Path(folder), LAPS, 0, 0) for _ in range(RUNS + 1)][1:]
+        paced = _ours(bootstrap, Path(folder), LAPS, 0, PACE)
         rivals = [_rival(bootstrap, Path(folder))]
     ours = sorted(floods, key=lambda run: run.rate)[RUNS // 2]
     rival = rivals[0]
@@ -96,7 +99,8 @@ def main() -> Table:
     table.caption = (
         f"{ours.rate / rival.rate:.1f} times cryptofeed; runs: "
         + ", ".join(f"{run.rate:,.0f}" for run in floods)
-        + " (target: 80,000/s and 10 times)"
+        + " (target: 80,000/s and 10 times; paced p99 within 10 ms, after the first"
+        f" {SETTLED_NS / 1e9:.0f} s)"
     )
     return table
 
@@ -183,10 +187,11 @@ def _measure(
 
 def _latencies(bootstrap: str, port: int) -> list[float]:
     """Return ms from the sender's write to the broker's append, in pairs by order per symbol."""
-    times: dict[str, list[int]] = {}
+    times: dict[str, deque[int]] = {}
     sent = _status(port, "times")
     for symbol, time_ns in zip(sent["symbols"], sent["times"], strict=True):
-        times.setdefault(symbol, []).append(time_ns)
+        times.setdefault(symbol, deque()).append(time_ns)
+    settled_ns = sent["times"][0] + SETTLED_NS
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "latency"})
     found: list[float] = []
     for partition in _partitions(consumer, [_RAW]):
@@ -197,8 +202,8 @@ def _latencies(bootstrap: str, port: int) -> list[float]:
             if message is None:
                 break
             queue = times.get((message.key() or b"").decode().partition(":")[2])
-            if queue:
-                found.append(message.timestamp()[1] - queue.pop(0) / 1e6)
+            if queue and (sent_ns := queue.popleft()) > settled_ns:
+                found.append(message.timestamp()[1] - sent_ns / 1e6)
     consumer.close()
     return found
 
