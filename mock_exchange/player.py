@@ -247,6 +247,7 @@ class Player:
         if is_first:
             return self._recorded[key]
         sync = self._book(key)
+        sync.check()
         if sync.state is SyncState.WAITING:
             raise RestError(503, -1001, "the recording has a gap here")
         return msgspec.json.encode(

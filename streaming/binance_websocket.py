@@ -30,7 +30,7 @@ _MESSAGES_PER_S = 4
 _CONNECT_LIMITS = ConnectLimits(attempts=200, per_s=300)
 # A socket is closed after 24 hours.
 _LIFETIME_S = 23 * 3600
-# Spot pings every 20 s and um every 3 min; our own ping notices a dead line sooner than theirs.
+# Between two pings of ours on a silent socket, and for the answer; um pings only every 3 min itself.
 _PING_INTERVAL_S = 60
 
 

@@ -196,10 +196,11 @@ class EventProducer:
         self, origin: Origin, frame: bytes, received_ns: int, events: Iterable[Event]
     ) -> None:
         """Send one frame, which must be JSON, as it came, then the events that it brought."""
-        route = self._routes.get(origin) or self._route(origin)
+        own = self._routes.get(origin) or self._route(origin)
         now_us = self._clock.now_ns() // 1000
-        self._send(route.raw_topic, route.envelope.raw(frame, received_ns, now_us), route.key)
+        self._send(own.raw_topic, own.envelope.raw(frame, received_ns, now_us), own.key)
         for event in events:
+            route = own
             # Nearly always the frame's own stream: the same object.
             if event.origin is not origin:
                 route = self._routes.get(event.origin) or self._route(event.origin)

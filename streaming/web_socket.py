@@ -10,6 +10,8 @@ singly, the socket is let alone for a millisecond between two reads; that is how
 import asyncio
 from collections.abc import Callable
 from typing import NoReturn
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from picows import (
     WSCloseCode,
@@ -31,7 +33,7 @@ _GATHER_S = 0.001
 # Messages a second from which reads are gathered, and the size of a read from which there is no need to.
 _GATHER_FROM = 5_000
 _GATHER_BELOW = 100
-# Time for the closing handshake: part of the shutdown budget, and nothing waits for it.
+# Time for the closing handshake.
 _CLOSE_TIMEOUT_S = 2
 _TEXT, _CLOSE, _PONG = WSMsgType.TEXT, WSMsgType.CLOSE, WSMsgType.PONG
 
@@ -56,6 +58,7 @@ class WebSocket(WSListener):
         self._read_s = 0.0
         self._count = 0
         self._is_paused = False
+        self._is_given_up = False
         self.pongs = 0
         """Answers to pings."""
 
@@ -84,8 +87,15 @@ class WebSocket(WSListener):
         self._read_on()
 
     def abort(self) -> None:
-        """End the socket without a word, for nobody listens."""
-        self._transport.disconnect(graceful=False)
+        """End the socket without a word, for nobody listens, or as soon as it opens."""
+        self._is_given_up, self._take = True, _forget
+        if self.is_open:
+            self._transport.disconnect(graceful=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the venue has agreed, whatever came after."""
+        return hasattr(self, "_transport")
 
     async def ended(self) -> NoReturn:
         """Wait for the socket's end.
@@ -98,7 +108,9 @@ class WebSocket(WSListener):
         handshake: WSCloseHandshake | None = self._transport.close_handshake
         if handshake is None or handshake.recv is None:
             raise SocketClosedError("no closing handshake")
-        raise SocketClosedError(f"{handshake.recv.code.value} {handshake.recv.reason}".rstrip())
+        raise SocketClosedError(
+            f"{handshake.recv.code.value} {handshake.recv.reason or ''}".rstrip()
+        )
 
     async def close(self) -> None:
         """Say goodbye and wait a moment for the answer; what comes meanwhile is not handed over."""
@@ -106,27 +118,30 @@ class WebSocket(WSListener):
         if transport.is_disconnected:
             return
         transport.send_close(WSCloseCode.OK)
+        self.resume()  # or the answer is never read
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await transport.wait_disconnected()
-        except TimeoutError:
+        except Exception:  # noqa: BLE001 - what ended it no longer matters, but it must end
             transport.disconnect(graceful=False)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Take note of the transport; called by picows."""
         self._transport = transport
+        if self._is_given_up:
+            transport.disconnect(graceful=False)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Hand over a message, or serve a control frame; called by picows, which answers pings."""
         kind = frame.msg_type
         if kind is _TEXT and frame.fin:
             self._count += 1
-            self._take(frame.get_payload_as_bytes())
+            self._hand_over(frame.get_payload_as_bytes())
         elif kind is _PONG:
             self.pongs += 1
         elif kind is _CLOSE:
             if not transport.is_close_frame_sent:
-                transport.send_close(frame.get_close_code(), frame.get_close_message())
+                transport.send_close(WSCloseCode.OK)
             transport.disconnect()
         else:
             self._join(frame)
@@ -153,7 +168,15 @@ class WebSocket(WSListener):
         if frame.fin:
             message = b"".join(self._parts)
             self._parts.clear()
+            self._hand_over(message)
+
+    def _hand_over(self, message: bytes) -> None:
+        try:
             self._take(message)
+        except BaseException:
+            # picows ends the socket only after all that it has read.
+            self._take = _forget
+            raise
 
 
 def _forget(_message: bytes) -> None:
@@ -163,17 +186,33 @@ def _forget(_message: bytes) -> None:
 async def open_socket(url: str) -> WebSocket:
     """Open a socket; without compression, for inflating costs more than all else of a frame.
 
+    A proxy named in the environment is used, as for REST.
+
     Raises:
         OSError: nobody answers there, or not in time.
         picows.WSError: what answers is no WebSocket server.
     """
     socket = WebSocket()
-    async with asyncio.timeout(_OPEN_TIMEOUT_S):
-        await ws_connect(
-            lambda: socket,
-            url,
-            websocket_handshake_timeout=_OPEN_TIMEOUT_S,
-            max_frame_size=_MAX_MESSAGE_BYTES,
-            read_buffer_init_size=_READ_BUFFER_BYTES,
-        )
+    try:
+        async with asyncio.timeout(_OPEN_TIMEOUT_S):
+            await ws_connect(
+                lambda: socket,
+                url,
+                websocket_handshake_timeout=_OPEN_TIMEOUT_S,
+                max_frame_size=_MAX_MESSAGE_BYTES,
+                read_buffer_init_size=_READ_BUFFER_BYTES,
+                proxy=_proxy(url),
+            )
+    except BaseException:
+        socket.abort()
+        raise
+    if not socket.is_open:
+        raise SocketClosedError("no answer to the handshake")
     return socket
+
+
+def _proxy(url: str) -> str | None:
+    address = urlsplit(url)
+    if proxy_bypass(address.hostname or ""):
+        return None
+    return getproxies().get("https" if address.scheme == "wss" else "http")

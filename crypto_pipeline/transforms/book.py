@@ -51,8 +51,8 @@ class Second(NamedTuple):
 def rebuild(records: Iterable[Record], market: str) -> Iterator[Second]:
     """Yield the state after the last applied record of each second.
 
-    Until a snapshot comes, and after a gap until the next one, there is no book and so no row: the
-    second in which a book breaks has none either, for its end is not known.
+    Until a snapshot comes, and after a gap until the next one, there is no book and so no row; the
+    second in which a book breaks shows it as it was before.
     Two collectors of the same book tell its snapshots and deltas each at its own pace: what is behind
     the book is passed over. Only one far behind (a recording played again) resets it.
     """
@@ -65,10 +65,11 @@ def rebuild(records: Iterable[Record], market: str) -> Iterator[Second]:
             last = None
         if _is_behind(sync, record, latest):
             continue
+        if last is not None and not record.is_snapshot and sync.breaks(_delta(record)):
+            yield from _state(sync, last)
+            last = None
         if _applied(sync, record):
             last, latest = record, record.event_time
-        elif sync.state is SyncState.WAITING:
-            last = None
     if last is not None:
         yield from _state(sync, last)
 
@@ -100,7 +101,12 @@ def _applied(sync: BookSync, record: Record) -> bool:
         return True
     if sync.state is SyncState.WAITING:
         return False
-    delta = BookDelta(
+    gap = sync.apply(_delta(record))
+    return gap is None and sync.last_update_id == record.last_update_id
+
+
+def _delta(record: Record) -> BookDelta:
+    return BookDelta(
         origin=_ORIGIN,
         received_ns=0,
         event_time=record.event_time,
@@ -110,8 +116,6 @@ def _applied(sync: BookSync, record: Record) -> bool:
         bids=record.bids,
         asks=record.asks,
     )
-    gap = sync.apply(delta)
-    return gap is None and sync.last_update_id == record.last_update_id
 
 
 def first_offsets(new: DataFrame) -> DataFrame:

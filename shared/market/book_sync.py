@@ -169,8 +169,7 @@ class BookSync:
         if self.state is SyncState.WAITING:
             self._buffer.append(delta)
             return None
-        judge = self._rule.follow if self.state is SyncState.LIVE else self._rule.join
-        step = judge(self.last_update_id, delta)
+        step = self._judge(delta)
         if step is Step.STALE:
             return None
         if step is Step.GAP:
@@ -182,6 +181,10 @@ class BookSync:
         self.last_update_id = delta.last_update_id
         self.state = SyncState.LIVE
         return None
+
+    def breaks(self, delta: BookDelta) -> bool:
+        """Say whether `apply` would find a gap before this delta."""
+        return self.state is not SyncState.WAITING and self._judge(delta) is Step.GAP
 
     def check(self) -> Gap | None:
         """Look whether the book can be true, before it is shown; a crossed one is reset."""
@@ -218,6 +221,10 @@ class BookSync:
         """Take over the book of another connection that is LIVE, and what was buffered here since."""
         self.book = other.book
         return self._join(other.last_update_id)
+
+    def _judge(self, delta: BookDelta) -> Step:
+        judge = self._rule.follow if self.state is SyncState.LIVE else self._rule.join
+        return judge(self.last_update_id, delta)
 
     def _join(self, last_update_id: int) -> Gap | None:
         buffered = list(self._buffer)

@@ -167,7 +167,8 @@ def judge_ids(
         )
         healed += len(rest - stream)
         lost += len(missing(stream | rest, before[key] + 1, last))
-        named += len(unhealable(rows, key))
+        # Below are other venues' ids, from claims that used the same broker before.
+        named += sum(number > before[key] for number in unhealable(rows, key))
     verdict.note("ids of the truth", sum(after[key] - before[key] for key in after))
     verdict.at_least("ids that only REST brought", healed, 1)
     verdict.equals("ids missing", lost, 0)
@@ -185,7 +186,10 @@ def judge_forgotten(
         healed += len(ids_of(rows, key, "binance_rest"))
     verdict.at_least("forgetful venue: ids that are lost", sum(map(len, lost.values())), 1)
     verdict.at_least("forgetful venue: ids that REST still had", healed, 1)
-    wrong = sum(len(ids ^ unhealable(rows, key)) for key, ids in lost.items())
+    wrong = sum(
+        len(ids ^ {number for number in unhealable(rows, key) if number > before[key]})
+        for key, ids in lost.items()
+    )
     verdict.equals("forgetful venue: ids lost but not named, or named but not lost", wrong, 0)
 
 

@@ -4,10 +4,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from shared.clock import SettableClock
-from shared.market.codec import split_raw
-from shared.market.events import Origin, Source
+from shared.market.codec import decode, split_raw
+from shared.market.events import Origin, Source, StreamState, StreamStatus
 from shared.market.instruments import Exchange, Market
 from shared.settings import Compression, KafkaSettings
 from streaming import kafka_producer
@@ -191,3 +192,19 @@ async def test_a_record_too_large_for_kafka_does_not_get_into_the_log(unused_tcp
     with pytest.raises(DeliveryError):
         await sender.run()
     assert await sender.close(0.1) == 1
+
+
+async def test_each_event_of_a_frame_goes_where_its_own_origin_says(unused_tcp_port, monkeypatch):
+    sender, records = producer(unused_tcp_port), []
+    monkeypatch.setattr(sender, "_produce", lambda *record: records.append(record))
+    other = structs.replace(ORIGIN, symbol="ETHUSDT", venue_symbol="ETHUSDT")
+    status = {"received_ns": 1, "event_time": None, "state": StreamState.LIVE, "reason": ""}
+    events = [StreamStatus(origin=item, **status) for item in (ORIGIN, other, ORIGIN)]
+    sender.publish_frame(ORIGIN, b"{}", 1, events)
+    assert [key for _, _, key in records] == [
+        b"spot:BTCUSDT",
+        b"spot:BTCUSDT",
+        b"spot:ETHUSDT",
+        b"spot:BTCUSDT",
+    ]
+    assert [decode(record) for _, record, _ in records[1:]] == events

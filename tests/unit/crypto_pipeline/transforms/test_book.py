@@ -56,3 +56,8 @@ def test_a_book_that_is_crossed_at_the_end_of_a_second_is_not_told_and_starts_an
         delta(3.0, 12, 12, ("21", "0")),
         snapshot(4.0, 20, ("7", "1")),
     ) == [(1, 10, [("9", "1")]), (4, 20, [("7", "1")])]
+
+
+def test_a_second_in_which_the_book_breaks_shows_it_as_it_was_wherever_a_tick_ends():
+    whole = [snapshot(1.0, 10, ("9", "1")), delta(1.3, 11, 11, ("10", "1")), delta(1.9, 15, 15)]
+    assert seconds(*whole) == seconds(*whole[:2]) == [(1, 11, [("10", "1"), ("9", "1")])]

@@ -472,6 +472,22 @@ def test_a_book_that_runs_out_of_known_levels_is_fetched_anew():
     assert isinstance(protocol.commands()[0], FetchSnapshot)
 
 
+def test_a_crossed_book_is_found_within_ten_seconds_and_fetched_anew():
+    protocol = opened("depth@100ms")
+    protocol.receive(delta(9, 11), 5)
+    protocol.receive_snapshot(protocol.commands()[0], SNAPSHOT, 6)
+    protocol.receive(delta(12, 12, 1000), 7)
+    crossing = [["9999", "1"]]
+    assert states(protocol.receive(delta(13, 13, 2000, b=crossing), 8)) == []
+    (gap,) = only(protocol.receive(delta(14, 14, 10_000), 9), StreamStatus)
+    assert (gap.state, gap.reason) == (StreamState.GAP, "crossed book")
+    (request,) = protocol.commands()
+    assert isinstance(request, FetchSnapshot)
+    newer = json.dumps(json.loads(SNAPSHOT) | {"lastUpdateId": 14}).encode()
+    protocol.receive_snapshot(request, newer, 10)
+    assert len(only(protocol.receive(delta(15, 15, 10_100), 11), BookSnapshot)) == 1
+
+
 def test_a_candle_with_a_negative_number_of_trades_is_refused():
     protocol = opened("kline_1m")
     (letter,) = protocol.receive(frame("kline_1m", {"E": 1, "k": CANDLE | {"n": -1}}), 1)
