@@ -110,7 +110,21 @@ def _run(folder: Path, seconds: float) -> list[Sample]:
             process(command, _CORES, folder / "mock.log", venue),
             process(collect, _CORES, folder / "collector.log", settings) as tested,
         ):
+            _await(f"http://127.0.0.1:{http}/livez", tested)
             return _sample(tested, http, mock + 9, seconds)
+
+
+def _await(url: str, tested: psutil.Process) -> None:
+    """Wait until the collector answers."""
+    while True:
+        try:
+            httpx.get(url, timeout=5)
+        except httpx.TransportError:
+            if tested.status() == psutil.STATUS_ZOMBIE:
+                sys.exit("the collector has ended; its log says why")
+            time.sleep(0.2)
+        else:
+            return
 
 
 def _make_topics(bootstrap: str) -> None:
