@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -24,11 +25,20 @@ settings.load_profile("untimed")
 
 
 def free_port() -> int:
-    """Return a TCP port that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a TCP port that nothing listens on, nor on the one above it, at the moment.
+
+    It lies below the ports that the kernel gives to clients: one of those would take the place of a
+    server that is down for a while.
+    """
+    while True:
+        port = random.randrange(29_500, 32_700, 2)
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+        return port
 
 
 def clean_environment() -> dict[str, str]:
