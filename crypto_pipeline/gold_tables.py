@@ -4,6 +4,8 @@ Prices, quantities and notionals are exact decimals, what is divided or rooted i
 is in basis points (1/10,000). A candle, a second or a minute that nothing was observed in has no row.
 """
 
+from enum import StrEnum
+
 from crypto_pipeline.schemas import DATE, MID, NOTIONAL, PRICE, TIME, VOLUME, Column
 from crypto_pipeline.specs import (
     CANDLE,
@@ -14,6 +16,15 @@ from crypto_pipeline.specs import (
     Layer,
     TableSpec,
 )
+
+
+class EpisodeState(StrEnum):
+    """Open: its last second is the last one known. Withdrawn: later facts took it back."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    WITHDRAWN = "withdrawn"
+
 
 BANDS_BPS = (5, 10, 25)
 """Distances from the mid within which depth is summed."""
@@ -204,14 +215,51 @@ _CORRELATION = _gold(
         Column("correlation", "double", "-1 to 1"),
     ),
 )
+_SPREAD_EPISODES = _gold(
+    "gold_spread_episodes",
+    "Runs of seconds with a spread over twice the median of the ten minutes before",
+    ("gold_book_metrics",),
+    (CHANNEL, Column("window_start", TIME, "First widened second, UTC")),
+    (
+        Column("window_end", TIME, "The second after its last, UTC"),
+        Column("seconds", "bigint", "Observed seconds in it"),
+        Column("usual_spread_bps", "double", "Median of the ten minutes before its start"),
+        Column("peak_spread_bps", "double", "The widest"),
+        Column("peak_ratio", "double", "peak_spread_bps / usual_spread_bps"),
+        Column("peak_time", TIME, "The first second with that spread"),
+        Column("state", "string", "open, closed, or withdrawn where later facts took it back"),
+    ),
+)
+_DAILY_SUMMARY = _gold(
+    "gold_daily_summary",
+    "One row per instrument and UTC day, kept up while the day lasts",
+    ("gold_ohlcv", "gold_book_metrics", "gold_volume_spikes"),
+    (DATE,),
+    (
+        *CANDLE,
+        Column("vwap", "double", "quote_volume / volume"),
+        Column("buy_share", "double", "taker_buy_volume / volume"),
+        Column("realized_volatility", "double", "Of one-minute closes, for the day"),
+        Column("realized_volatility_annualised", "double", "For a year of 525,600 minutes"),
+        Column("spread_bps_avg", "double", "Mean over the seconds with a book; null without one"),
+        Column("spread_bps_median", "double", "Their median"),
+        Column("book_seconds", "bigint", "Seconds with a book"),
+        Column("volume_spikes", "bigint", "One-minute windows that are spikes"),
+        *TRADE_SPAN,
+        Column("first_trade_time", TIME),
+        Column("last_trade_time", TIME),
+    ),
+)
 
 GOLD_TABLES = (
     _OHLCV,
     _BOOK_METRICS,
     _LIQUIDITY,
+    _SPREAD_EPISODES,
     _VOLUME_PROFILE,
     _VOLATILITY,
     _VOLUME_SPIKES,
     _INDICATORS,
     _CORRELATION,
+    _DAILY_SUMMARY,
 )

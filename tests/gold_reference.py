@@ -46,16 +46,17 @@ def volatility(
     }
 
 
-def spike(volumes: Mapping[int, Fraction], at: int) -> dict[str, float | int] | None:
+def spike(volumes: Mapping[int, float], at: int) -> dict[str, float | int] | None:
     """Judge a window against those of the day before; None with fewer than 20 of them."""
     history = [volume for start, volume in volumes.items() if at - 86_400 <= start < at]
     if len(history) < 20:
         return None
-    mean = sum(history) / len(history)
-    deviation = math.sqrt(sum((item - mean) ** 2 for item in history) / (len(history) - 1))
+    mean = math.fsum(history) / len(history)
+    squares = math.fsum((item - mean) ** 2 for item in history)
+    deviation = math.sqrt(squares / (len(history) - 1))
     return {
-        "z_score": float(volumes[at] - mean) / deviation,
-        "mean_volume": float(mean),
+        "z_score": (volumes[at] - mean) / deviation,
+        "mean_volume": mean,
         "deviation": deviation,
         "history": len(history),
     }

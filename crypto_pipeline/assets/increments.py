@@ -33,16 +33,18 @@ class Partitions:
     symbols: frozenset[str]
     dates: frozenset[str]
 
-    def within(self, table: DataFrame, reach_days: int = 0) -> DataFrame:
-        """Return a table's rows of these symbols, and of these days and as many before and after."""
-        return self.days(table, reach_days).where(F.col("symbol").isin(sorted(self.symbols)))
-
-    def days(self, table: DataFrame, reach_days: int = 0) -> DataFrame:
-        """Return a table's rows of these days and as many before and after, of every symbol."""
+    def near(self, reach_days: int) -> list[str]:
+        """Return these days and as many before and after."""
         days = [date.fromisoformat(text) for text in self.dates]
         reach = range(-reach_days, reach_days + 1)
-        wanted = {(day + timedelta(days=number)).isoformat() for day in days for number in reach}
-        return table.where(F.col("date").isin(sorted(wanted)))
+        return sorted(
+            {(day + timedelta(days=number)).isoformat() for day in days for number in reach}
+        )
+
+    def within(self, table: DataFrame, reach_days: int = 0) -> DataFrame:
+        """Return a table's rows of these symbols, on these days and as many before and after."""
+        is_near = F.col("date").isin(self.near(reach_days))
+        return table.where(F.col("symbol").isin(sorted(self.symbols)) & is_near)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Rolling figures on two days of real one-minute candles, against the formulas written out."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +66,7 @@ def test_volatility_is_that_of_its_formulas(candles: pd.DataFrame) -> None:
 
 
 def test_a_spike_is_judged_by_the_day_before_it(candles: pd.DataFrame) -> None:
-    volumes = {int(row.start): Fraction(row.text) for row in candles.itertuples()}
+    volumes = {int(row.start): float(row.text) for row in candles.itertuples()}
     found = spikes.judge(candles.assign(interval="1m"))
     assert len(found) == len(candles) - 20
     assert 0 < found["is_spike"].sum() < len(found) / 10
