@@ -30,7 +30,12 @@ from tests.gold_reference import Level, same
 from tests.integration.conftest import CAPTURES, fresh_topics, needs_captures
 from tests.integration.crypto_pipeline.conftest import Lake, open_lake, recorded_events
 
-pytestmark = [pytest.mark.kafka, pytest.mark.spark, needs_captures]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.spark,
+    pytest.mark.timeout(600),  # the lake is filled once, in the first test's time
+    needs_captures,
+]
 
 BTC, ETH = (
     [f"nkaz001-hftbacktest_spot_{symbol}usdt_202408{day}.jsonl.gz" for day in ("08", "09")]
