@@ -59,8 +59,8 @@ def archived_trades() -> list[Trade]:
             received_ns=row["timestamp"] * 1_000_000,
             event_time=row["timestamp"] * 1000,
             trade_id=row["id"],
-            price=Decimal(repr(row["price"])),
-            quantity=Decimal(repr(row["amount"])),
+            price=f"{Decimal(repr(row['price'])):f}",
+            quantity=f"{Decimal(repr(row['amount'])):f}",
             side=Side(row["side"]),
             trade_time=row["timestamp"] * 1000,
         )

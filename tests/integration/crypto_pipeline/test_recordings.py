@@ -52,8 +52,9 @@ def test_a_recording_in_three_ticks_gives_the_exchanges_candles_and_books(lake: 
     assert len(rows) == len(trades) == 21_313
     for row in rows:
         event = trades[row.trade_id]
-        assert (row.price, row.quantity) == (event.price, event.quantity)
-        assert row.quote_quantity == event.price * event.quantity
+        price, quantity = Decimal(event.price), Decimal(event.quantity)
+        assert (row.price, row.quantity) == (price, quantity)
+        assert row.quote_quantity == price * quantity
     gold = {
         int(row.window_start.timestamp() * 1000): row
         for row in lake.read("gold_ohlcv").where("interval = '1m'").collect()
@@ -72,7 +73,9 @@ def test_a_recording_in_three_ticks_gives_the_exchanges_candles_and_books(lake: 
     assert same
     for row in same:
         quote = quotes[row.last_update_id]
-        assert (row.bids[0].price, row.bids[0].quantity) == (quote.bid_price, quote.bid_quantity)
-        assert (row.asks[0].price, row.asks[0].quantity) == (quote.ask_price, quote.ask_quantity)
+        bid = (Decimal(quote.bid_price), Decimal(quote.bid_quantity))
+        ask = (Decimal(quote.ask_price), Decimal(quote.ask_quantity))
+        assert (row.bids[0].price, row.bids[0].quantity) == bid
+        assert (row.asks[0].price, row.asks[0].quantity) == ask
     idle = lake.tick(*FILLED)
     assert {name: meta["rows"] for name, meta in idle.items()} == dict.fromkeys(idle, 0)
