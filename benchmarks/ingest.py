@@ -68,7 +68,7 @@ class Measured:
 
 def main() -> Table:
     """Measure all, and return the table."""
-    with tempfile.TemporaryDirectory() as folder, _broker(Path(folder)) as bootstrap:
+    with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as bootstrap:
         floods = [_ours(bootstrap, Path(folder), LAPS, 0, 0) for _ in range(RUNS)]
         paced = _ours(bootstrap, Path(folder), 1, PACED_FRAMES, PACE)
         rivals = [_rival(bootstrap, Path(folder))]
@@ -102,7 +102,7 @@ def main() -> Table:
 
 
 def _ours(bootstrap: str, folder: Path, laps: int, limit: int, rate: int) -> Measured:
-    port, http = _free_port(), _free_port()
+    port, http = free_port(), free_port()
     symbols = folder / "symbols.yaml"
     lines = [f"      {symbol}: {{channels: [{', '.join(CHANNELS)}]}}" for symbol in SYMBOLS]
     text = ["version: 1", "exchanges:", "  binance:", "    spot:", *lines]
@@ -118,7 +118,7 @@ def _ours(bootstrap: str, folder: Path, laps: int, limit: int, rate: int) -> Mea
     with (
         _topics(bootstrap, [spec.name for spec in topic_specs(Exchange.BINANCE)]),
         _sender(port, laps, limit, rate) as frames,
-        _process(command, _TESTED, folder / "ours.log", settings) as tested,
+        process(command, _TESTED, folder / "ours.log", settings) as tested,
     ):
         offsets = _Offsets(bootstrap, [_RAW]), _Offsets(bootstrap, _TYPED)
         run = _measure(port, frames, tested, lambda: min(one.total() for one in offsets))
@@ -138,13 +138,13 @@ def _rival(bootstrap: str, folder: Path) -> Measured:
         [str(python), "-m", "pip", "install", "--quiet", *packages],
     ):
         subprocess.run(command, check=True)
-    port = _free_port()
+    port = free_port()
     command = [str(python), str(HERE / "_ingest_cryptofeed.py"), str(port), bootstrap]
     command.append(str(folder / "cryptofeed.log"))
     with (
         _topics(bootstrap, _RIVAL_TOPICS),
         _sender(port, 1, RIVAL_FRAMES, 0) as frames,
-        _process(command, _TESTED, folder / "rival.log", {}) as tested,
+        process(command, _TESTED, folder / "rival.log", {}) as tested,
     ):
         offsets = _Offsets(bootstrap, _RIVAL_TOPICS)
         # Depth before its snapshot yields no record there, so a few frames never arrive.
@@ -239,7 +239,7 @@ def _topics(bootstrap: str, names: list[str]) -> Iterator[None]:
 def _sender(port: int, laps: int, limit: int, rate: int) -> Iterator[int]:
     command = [sys.executable, str(HERE / "_ingest_sender.py")]
     command += [str(port), str(laps), str(limit), str(rate)]
-    with _process(command, _OTHERS, None, {}):
+    with process(command, _OTHERS, None, {}):
         yield _frames_of(port)
 
 
@@ -258,21 +258,21 @@ def _frames_of(port: int) -> int:
 
 
 @contextmanager
-def _broker(folder: Path) -> Iterator[str]:
-    bootstrap = f"127.0.0.1:{_free_port()}"
+def broker(folder: Path) -> Iterator[str]:
+    bootstrap = f"127.0.0.1:{free_port()}"
     settings = {
         "CRYPTO_PATHS__DATA_DIR": str(folder),
         "CRYPTO_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
     }
     command = [sys.executable, "-m", "stack.kafka_broker"]
-    with _process(command, _OTHERS, folder / "kafka.log", settings):
+    with process(command, _OTHERS, folder / "kafka.log", settings):
         admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         admin.list_topics(timeout=60)
         yield bootstrap
 
 
 @contextmanager
-def _process(
+def process(
     command: list[str], cores: set[int], log: Path | None, settings: dict[str, str]
 ) -> Iterator[psutil.Process]:
     environment = {k: v for k, v in process_environment().items() if not k.startswith("CRYPTO_")}
@@ -301,7 +301,7 @@ def _status(port: int, path: str = "status") -> dict[str, Any]:
         return dict(json.load(answer))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

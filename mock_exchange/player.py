@@ -1,27 +1,34 @@
 """Plays recordings to whoever subscribed their streams, in recorded order, byte for byte.
 
 The player starts once every recorded stream has a subscriber. It stands still where the recording
-holds a book snapshot until that snapshot has been asked for, because the deltas that follow join it.
+holds a book snapshot until that has been asked for (30 s at most), since the deltas after it join it.
 A snapshot asked for later is the recorded one with the recorded deltas applied up to the present.
 """
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mock_exchange.paging import aggregates_page
+from mock_exchange.played_trades import PlayedTrades
 from mock_exchange.recordings import contents, frames, market_of, snapshot_symbol, stream_of
 from mock_exchange.server import MockServer
+from mock_exchange.trade_memory import KEPT_TRADES
+from mock_exchange.truth import Ids, ids_of_trade
 from mock_exchange.venue import RestError, invalid_symbol
 from shared.clock import Clock
-from shared.market.book_sync import BookSync, FuturesRule, SpotRule, SyncState
+from shared.market.book_sync import BookSync, SpotRule, SyncState, UsdMarginedRule
 from shared.market.events import BookDelta, Origin, PriceLevel, Source
 from shared.market.instruments import Exchange, Market
 from shared.market.recording import Frame, FrameKind
 
 _YIELD_EVERY = 256
+# So long the play waits for a snapshot to be asked for; a reader that has its book asks for none.
+_PATIENCE_S = 30
 _SNAPSHOT_LEVELS = 1000
 _BookKey = tuple[Market, str]
 
@@ -54,6 +61,7 @@ class Player:
         speed: 1 for the recorded pace, 10 for ten times it, None for as fast as it is taken.
         rewind: begin again when subscribers come back after a loss, for tests that kill them;
             otherwise what was sent while nobody listened is gone, as at a venue.
+        kept_trades: how many of the latest aggregate trades of each symbol REST can tell.
     """
 
     def __init__(
@@ -63,25 +71,32 @@ class Player:
         clock: Clock,
         speed: float | None = None,
         rewind: bool = False,
+        kept_trades: int = KEPT_TRADES,
     ) -> None:
         self._paths = paths
         self._server = server
         self._clock = clock
         self._speed = speed
         self._rewind = rewind
+        self._kept_trades = kept_trades
         self._contents = contents(paths)
         self._changed = asyncio.Event()
         self._sent = 0
         self._passes = 0
         self._finished = False
         self._lost = False
+        self._connections = 0
         self._asked: set[_BookKey] = set()
         self._recorded: dict[_BookKey, bytes] = {}
         self._books: dict[_BookKey, BookSync] = {}
+        self._played: dict[_BookKey, PlayedTrades] = {}
 
     def subscriptions_changed(self) -> None:
-        """Look again whether every stream is subscribed."""
-        self._lost = self._lost or not self._is_subscribed()
+        """Look again whether every stream is subscribed; a reader is lost with its connection."""
+        connections = len(self._server.clients)
+        has_left = connections < self._connections
+        self._connections = connections
+        self._lost = self._lost or (has_left and not self._is_subscribed())
         self._changed.set()
 
     def status(self) -> dict[str, Any]:
@@ -95,18 +110,26 @@ class Player:
         }
 
     async def rest(self, market: Market, call: str, query: Mapping[str, str]) -> bytes:
-        """Answer `ping`, `time`, `exchangeInfo` and `depth`; a recording holds nothing else."""
+        """Answer what a recording can tell: the books, and the aggregate trades played so far."""
         match call:
             case "ping":
                 return b"{}"
             case "time":
-                return msgspec.json.encode({"serverTime": self._clock.now_ns() // 1_000_000})
+                now_ms = self._clock.now_ns() // 1_000_000 + self._server.faults.skew_ms(market)
+                return msgspec.json.encode({"serverTime": now_ms})
             case "exchangeInfo":
                 return self._exchange_info(market)
             case "depth":
                 return await self._snapshot((market, query.get("symbol", "")))
+            case "aggTrades":
+                page = aggregates_page(market, query)
+                return self._played_of(market, query.get("symbol", "")).rows(page)
             case _:
                 raise RestError(404, -1000, f"{call} is not in the recording")
+
+    def old_snapshot(self, market: Market, symbol: str) -> bytes:
+        """Return the latest recorded snapshot that the play has reached, without later deltas."""
+        return self._recorded[market, symbol]
 
     async def run(self) -> None:
         """Play once, and again whenever the subscribers come back if `rewind`."""
@@ -137,7 +160,7 @@ class Player:
 
     async def _play(self) -> None:
         self._sent = 0
-        for state in (self._asked, self._recorded, self._books):
+        for state in (self._asked, self._recorded, self._books, self._played):
             state.clear()
         start_ns, first_ns = self._clock.now_ns(), None
         for frame in frames(self._paths):
@@ -161,17 +184,39 @@ class Player:
             self._speed is None and not self._rewind and not self._is_subscribed_to(market, stream)
         ):
             await self._change()
+        ids = self._note(market, stream, frame)
         for client in list(self._server.clients_of(market, stream)):
             try:
-                await client.send(stream, frame.raw)
+                await client.send(stream, frame.raw, ids)
             except ConnectionError:
                 self._lost = True
         self._sent += 1
-        symbol, _, channel = stream.partition("@")
-        if channel.startswith("depth"):
-            self._book((market, symbol.upper())).apply(_delta(frame))
         if self._sent % _YIELD_EVERY == 0:
             await asyncio.sleep(0)
+
+    def _note(self, market: Market, stream: str, frame: Frame) -> Ids | None:
+        """Keep what REST and `GET /truth` tell of a frame; return its ids."""
+        symbol, _, channel = stream.partition("@")
+        key = (market, symbol.upper())
+        if channel.startswith("depth"):
+            delta = _delta(frame)
+            self._book(key).apply(delta)
+            ids: Ids | None = (
+                delta.first_update_id,
+                delta.last_update_id,
+                delta.previous_update_id,
+            )
+        else:
+            ids = ids_of_trade(channel, frame.raw)
+            if ids is not None and channel == "aggTrade":
+                self._played.setdefault(key, PlayedTrades(self._kept_trades)).add(ids[0], frame.raw)
+        self._server.truth.venue(market, stream).add(ids)
+        return ids
+
+    def _played_of(self, market: Market, symbol: str) -> PlayedTrades:
+        if f"{symbol.lower()}@aggTrade" not in self._contents.streams.get(market, ()):
+            raise invalid_symbol()
+        return self._played.get((market, symbol), PlayedTrades(self._kept_trades))
 
     def _is_subscribed_to(self, market: Market, stream: str) -> bool:
         return any(self._server.clients_of(market, stream))
@@ -186,8 +231,10 @@ class Player:
         self._book(key).snapshot(snapshot.lastUpdateId, snapshot.bids, snapshot.asks)
         self._recorded[key] = body
         self._changed.set()
-        while key not in self._asked and not self._lost:
-            await self._change()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                while key not in self._asked and not self._lost:
+                    await self._change()
 
     async def _snapshot(self, key: _BookKey) -> bytes:
         if key not in self._contents.snapshots:
@@ -211,7 +258,7 @@ class Player:
         )
 
     def _book(self, key: _BookKey) -> BookSync:
-        rule = SpotRule() if key[0] is Market.SPOT else FuturesRule()
+        rule = SpotRule() if key[0] is Market.SPOT else UsdMarginedRule()
         return self._books.setdefault(key, BookSync(rule))
 
     def _exchange_info(self, market: Market) -> bytes:

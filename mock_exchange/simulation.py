@@ -1,35 +1,47 @@
 """Runs simulators against the clock, sends their messages, and answers REST from the same state."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from mock_exchange.listings import Listing
+from mock_exchange.paging import aggregates_page, limit_of, trades_page
 from mock_exchange.server import MockServer
-from mock_exchange.simulator import LISTINGS, Message, Simulator
+from mock_exchange.simulator import Message, Simulator
+from mock_exchange.truth import ids_of
 from mock_exchange.venue import RestError, invalid_symbol
 from shared.clock import Clock
-from shared.errors import ConfigurationError
 from shared.market.instruments import Market
 
 _STEP_S = 0.1
 _CANDLE_EVERY_STEPS = 10
-_LONGEST_LIST = 1000
+# Quiet symbols move every ten seconds, each at a step of its own, with a hundredth of the orders.
+_QUIET_EVERY_STEPS = 100
+_QUIET_RATE = 0.01
+# So many symbols, and then whoever else waits for the loop has a turn.
+_YIELD_EVERY = 16
 
 
 class Simulation:
     """The simulated symbols of all markets.
 
-    Raises:
-        ConfigurationError: a symbol that is not simulated.
+    Args:
+        names: what to simulate.
+        seed: decides every random choice.
+        rate: market orders per second and symbol; quiet symbols have a hundredth of it.
+        kept_trades: how many of the latest trades of each symbol REST can tell.
+        server: where the subscribers and the faults are.
+        clock: paces the simulation.
     """
 
     def __init__(
         self,
-        names: list[tuple[Market, str]],
+        names: list[tuple[Market, Listing]],
         seed: int,
         rate: float,
+        kept_trades: int,
         server: MockServer,
         clock: Clock,
     ) -> None:
@@ -37,15 +49,21 @@ class Simulation:
         self._clock = clock
         self._sent = 0
         now_ms = self._now_ms()
-        self._simulators: dict[tuple[Market, str], Simulator] = {}
-        for market, symbol in names:
-            if symbol not in LISTINGS:
-                raise ConfigurationError(
-                    "--symbols", f"{symbol} is not simulated", str(set(LISTINGS))
-                )
-            self._simulators[market, symbol] = Simulator(
-                LISTINGS[symbol], market, f"{seed}:{market}:{symbol}", now_ms, rate
+        self._simulators = {
+            (market, item.symbol): Simulator(
+                item,
+                market,
+                f"{seed}:{market}:{item.symbol}",
+                now_ms,
+                rate * _QUIET_RATE if item.is_quiet else rate,
+                kept_trades,
             )
+            for market, item in names
+        }
+        self._first_snapshots = {
+            key: msgspec.json.encode(simulator.snapshot())
+            for key, simulator in self._simulators.items()
+        }
 
     def subscriptions_changed(self) -> None:
         """Nothing to do: each message looks for its subscribers when it is sent."""
@@ -65,49 +83,65 @@ class Simulation:
         while True:
             await asyncio.sleep(_STEP_S)
             step += 1
-            now_ms = self._now_ms()
-            for (market, _), simulator in self._simulators.items():
-                messages = simulator.advance(now_ms)
-                if step % _CANDLE_EVERY_STEPS == 0:
+            for place, ((market, _), simulator) in enumerate(self._simulators.items()):
+                if simulator.listing.is_quiet and (step + place) % _QUIET_EVERY_STEPS:
+                    continue
+                simulator.skew_ms = self._server.faults.skew_ms(market)
+                messages = simulator.advance(self._now_ms())
+                if step % _CANDLE_EVERY_STEPS == 0 or simulator.listing.is_quiet:
                     messages.append(simulator.candle_message())
                 await self._send(market, simulator.listing.symbol.lower(), messages)
+                if place % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
 
     async def rest(self, market: Market, call: str, query: Mapping[str, str]) -> bytes:
         """Answer from the present state."""
-        answer: Any
         match call:
             case "ping":
-                answer = {}
+                return b"{}"
             case "time":
-                answer = {"serverTime": self._now_ms()}
+                now_ms = self._now_ms() + self._server.faults.skew_ms(market)
+                return msgspec.json.encode({"serverTime": now_ms})
             case "exchangeInfo":
-                answer = self._exchange_info(market)
-            case "depth":
-                answer = self._symbol(market, query).snapshot()
-            case "klines":
-                answer = self._symbol(market, query).kline_rows()[-_limit(query) :]
-            case "aggTrades":
-                answer = self._aggregates(market, query)
-            case "historicalTrades" if market is Market.SPOT:
-                answer = _wanted(self._symbol(market, query).fills, "id", query)
+                return self._exchange_info(market)
+            case "depth" | "klines" | "aggTrades" | "trades" | "historicalTrades":
+                return msgspec.json.encode(self._of_symbol(market, call, query))
             case _:
                 raise RestError(404, -1000, f"{call} is not simulated")
-        return msgspec.json.encode(answer)
+
+    def old_snapshot(self, market: Market, symbol: str) -> bytes:
+        """Return the book as it stood at the start."""
+        return self._first_snapshots[market, symbol]
 
     async def _send(self, market: Market, symbol: str, messages: list[Message]) -> None:
         for channel, data in messages:
             stream = f"{symbol}@{channel}"
+            ids = ids_of(channel, data)
+            self._server.truth.venue(market, stream).add(ids)
             clients = list(self._server.clients_of(market, stream))
             if not clients:
                 continue
             text = msgspec.json.encode({"stream": stream, "data": data}).decode()
             for client in clients:
                 try:
-                    await client.send(stream, text)
+                    await client.send(stream, text, ids)
                 except ConnectionError:
                     # The client went away between the look and the send; its loop removes it.
                     continue
             self._sent += 1
+
+    def _of_symbol(self, market: Market, call: str, query: Mapping[str, str]) -> Any:
+        simulator = self._symbol(market, query)
+        match call:
+            case "depth":
+                return simulator.snapshot()
+            case "klines":
+                return simulator.kline_rows()[-limit_of(query) :]
+            case "aggTrades":
+                return simulator.aggregate_rows(aggregates_page(market, query))
+            case _:
+                page = trades_page(query, by_id=call == "historicalTrades")
+                return simulator.trade_rows(page)
 
     def _symbol(self, market: Market, query: Mapping[str, str]) -> Simulator:
         found = self._simulators.get((market, query.get("symbol", "")))
@@ -115,12 +149,7 @@ class Simulation:
             raise invalid_symbol()
         return found
 
-    def _aggregates(self, market: Market, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        trades = _wanted(self._symbol(market, query).trades, "a", query)
-        keys = ("a", "p", "q", "f", "l", "T", "m")
-        return [{key: item[key] for key in keys} for item in trades]
-
-    def _exchange_info(self, market: Market) -> dict[str, Any]:
+    def _exchange_info(self, market: Market) -> bytes:
         symbols = [
             {
                 "symbol": symbol,
@@ -131,21 +160,9 @@ class Simulation:
             for of, symbol in self._simulators
             if of is market
         ]
-        return {"timezone": "UTC", "serverTime": self._now_ms(), "symbols": symbols}
+        return msgspec.json.encode(
+            {"timezone": "UTC", "serverTime": self._now_ms(), "symbols": symbols}
+        )
 
     def _now_ms(self) -> int:
         return self._clock.now_ns() // 1_000_000
-
-
-def _wanted(
-    rows: Iterable[dict[str, Any]], identity: str, query: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """Return the rows from `fromId` on, without it the latest, at most `limit`."""
-    if "fromId" not in query:
-        return list(rows)[-_limit(query) :]
-    start = int(query["fromId"])
-    return [item for item in rows if item[identity] >= start][: _limit(query)]
-
-
-def _limit(query: Mapping[str, str]) -> int:
-    return min(int(query.get("limit", "500")), _LONGEST_LIST)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from mock_exchange.listings import Listing
+from mock_exchange.trade_memory import KEPT_TRADES, Page, TradeMemory
 from shared.market.instruments import Market
 
 _DEPTH_LEVELS = 200
-_KEPT_TRADES = 20_000
-_KEPT_FILLS = 40_000
 _KEPT_CANDLES = 1_500
 _MINUTE_MS = 60_000
 # A step's chance of cancelling or adding at each of this many levels near the touch.
@@ -24,26 +24,6 @@ _BUSY_LEVELS = 12
 
 Message = tuple[str, dict[str, Any]]
 """Channel and data of one frame."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """One symbol: where its price starts, and how many decimals price and quantity have."""
-
-    symbol: str
-    price: Decimal
-    price_decimals: int
-    quantity_decimals: int
-
-
-LISTINGS = {
-    item.symbol: item
-    for item in (
-        Listing("BTCUSDT", Decimal(60_000), 2, 5),
-        Listing("ETHUSDT", Decimal(2_500), 2, 4),
-        Listing("SOLUSDT", Decimal(150), 2, 3),
-    )
-}
 
 
 @dataclass
@@ -84,6 +64,8 @@ class Simulator:
         seed: decides every random choice.
         start_ms: venue time at the start; ids count from it.
         rate: market orders a second.
+        kept_trades: how many of the latest trades REST can still tell.
+        skew_ms: how far the venue's clock is off in the event times `E`.
     """
 
     listing: Listing
@@ -91,15 +73,16 @@ class Simulator:
     seed: str
     start_ms: int
     rate: float
+    kept_trades: int = KEPT_TRADES
+    skew_ms: int = 0
     candles: deque[Candle] = field(default_factory=lambda: deque(maxlen=_KEPT_CANDLES))
-    trades: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_KEPT_TRADES))
-    fills: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_KEPT_FILLS))
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - a market, not a secret
         self._now_ms = self.start_ms
         self._trade_id = self.start_ms * 10
         self._aggregate_id = self.start_ms
+        self.memory = TradeMemory(self._trade_id + 1, self._aggregate_id + 1, self.kept_trades)
         self.update_id = self.start_ms * 100
         self._last_sent_id = self.update_id
         self._center = float(self.listing.price.scaleb(self.listing.price_decimals))
@@ -141,7 +124,9 @@ class Simulator:
             "bids": [self._level(item) for item in sorted(self.bids.items(), reverse=True)],
             "asks": [self._level(item) for item in sorted(self.asks.items())],
         }
-        return body if self.market is Market.SPOT else body | {"E": self._now_ms, "T": self._now_ms}
+        return (
+            body if self.market is Market.SPOT else body | {"E": self._event_ms, "T": self._now_ms}
+        )
 
     def kline_rows(self) -> list[list[Any]]:
         """Return the REST `klines` body, open candle last."""
@@ -163,6 +148,37 @@ class Simulator:
             for k in (self._kline(candle, True)["k"] for candle in (*self.candles, self._candle))
         ]
 
+    def aggregate_rows(self, page: Page) -> list[dict[str, Any]]:
+        """Return the REST `aggTrades` body, oldest first."""
+        return [
+            {
+                "a": item.aggregate_id,
+                "p": self.price(item.ticks),
+                "q": self.quantity(item.lots),
+                "f": item.first_id,
+                "l": item.last_id,
+                "T": item.time_ms,
+                "m": not item.is_buy,
+            }
+            for item in self.memory.aggregates(page)
+        ]
+
+    def trade_rows(self, page: Page) -> list[dict[str, Any]]:
+        """Return the REST `trades` or `historicalTrades` body, oldest first."""
+        best = {"isBestMatch": True} if self.market is Market.SPOT else {}
+        return [
+            {
+                "id": item.trade_id,
+                "price": self.price(item.ticks),
+                "qty": self.quantity(item.lots),
+                "quoteQty": self._notional(item.ticks * item.lots),
+                "time": item.time_ms,
+                "isBuyerMaker": not item.is_buy,
+            }
+            | best
+            for item in self.memory.trades(page)
+        ]
+
     def price(self, ticks: int) -> str:
         """Return a price as the venue writes it."""
         return f"{Decimal(ticks).scaleb(-self.listing.price_decimals):f}"
@@ -170,6 +186,10 @@ class Simulator:
     def quantity(self, lots: int) -> str:
         """Return a quantity as the venue writes it."""
         return f"{Decimal(lots).scaleb(-self.listing.quantity_decimals):f}"
+
+    @property
+    def _event_ms(self) -> int:
+        return self._now_ms + self.skew_ms
 
     def _notional(self, ticks_lots: int) -> str:
         decimals = self.listing.price_decimals + self.listing.quantity_decimals
@@ -238,6 +258,7 @@ class Simulator:
             cut = self._random.randrange(1, lots)
             parts = [cut, lots - cut]
         first_id = self._trade_id + 1
+        self.memory.add(ticks, parts, self._now_ms, is_buy)
         messages: list[Message] = []
         for part in parts:
             self._trade_id += 1
@@ -246,7 +267,7 @@ class Simulator:
         self._aggregate_id += 1
         aggregate = {
             "e": "aggTrade",
-            "E": self._now_ms,
+            "E": self._event_ms,
             "s": self.listing.symbol,
             "a": self._aggregate_id,
             "p": self.price(ticks),
@@ -256,13 +277,12 @@ class Simulator:
             "T": self._now_ms,
             "m": not is_buy,
         }
-        self.trades.append(aggregate)
         return [*messages, ("aggTrade", aggregate)]
 
     def _trade(self, ticks: int, lots: int, is_buy: bool) -> dict[str, Any]:
         message: dict[str, Any] = {
             "e": "trade",
-            "E": self._now_ms,
+            "E": self._event_ms,
             "s": self.listing.symbol,
             "t": self._trade_id,
             "p": self.price(ticks),
@@ -270,17 +290,6 @@ class Simulator:
             "T": self._now_ms,
             "m": not is_buy,
         }
-        self.fills.append(
-            {
-                "id": self._trade_id,
-                "price": message["p"],
-                "qty": message["q"],
-                "quoteQty": self._notional(ticks * lots),
-                "time": self._now_ms,
-                "isBuyerMaker": not is_buy,
-                "isBestMatch": True,
-            }
-        )
         return message if self.market is Market.SPOT else message | {"X": "MARKET"}
 
     def _quotes(self) -> list[Message]:
@@ -298,7 +307,7 @@ class Simulator:
             "A": self.quantity(ask_lots),
         }
         if self.market is not Market.SPOT:
-            message |= {"e": "bookTicker", "T": self._now_ms, "E": self._now_ms}
+            message |= {"e": "bookTicker", "T": self._now_ms, "E": self._event_ms}
         return [("bookTicker", message)]
 
     def _delta(self, first_id: int) -> Message:
@@ -308,7 +317,7 @@ class Simulator:
         }
         message: dict[str, Any] = {
             "e": "depthUpdate",
-            "E": self._now_ms,
+            "E": self._event_ms,
             "s": self.listing.symbol,
             "U": first_id,
             "u": self.update_id,
@@ -337,7 +346,7 @@ class Simulator:
         count = candle.last_id - candle.first_id + 1 if candle.first_id >= 0 else 0
         return {
             "e": "kline",
-            "E": self._now_ms,
+            "E": self._event_ms,
             "s": self.listing.symbol,
             "k": {
                 "t": candle.open_ms,

@@ -24,6 +24,10 @@ class Venue(Protocol):
         """Return the JSON body of a call such as `depth`; raises RestError."""
         ...
 
+    def old_snapshot(self, market: Market, symbol: str) -> bytes:
+        """Return the oldest `depth` body of a listed symbol that is known."""
+        ...
+
     async def run(self) -> None:
         """Send frames until cancelled."""
         ...
@@ -40,3 +44,15 @@ class Venue(Protocol):
 def invalid_symbol() -> RestError:
     """Return the venue's answer to a symbol that it does not list."""
     return RestError(400, -1121, "Invalid symbol.")
+
+
+def bad_parameter(name: str) -> RestError:
+    """Return the venue's answer to a parameter that is no number, or out of range."""
+    return RestError(400, -1100, f"Illegal characters found in parameter '{name}'.")
+
+
+def refused(status: int) -> RestError:
+    """Return the venue's answer while it refuses calls: too many, or no service."""
+    if status in {418, 429}:
+        return RestError(status, -1003, "Too much request weight used; please wait.")
+    return RestError(status, -1001, "Internal error; unable to process your request.")

@@ -89,11 +89,39 @@ class StreamingSettings(Section):
     symbols_poll_s: Annotated[float, Field(gt=0, le=5)] = 1
     book_levels: Annotated[int, Field(ge=10, le=5000)] = 1000
     pipeline_version: str = "1.0.0"
+    instance: Annotated[str, Field(pattern=r"^[a-z0-9]{0,16}$")] = ""
+    shard: Annotated[str, Field(pattern=r"^[0-9]+/[0-9]+$")] = "0/1"
+    spill_dir: str = ""  # empty: <data_dir>/spill
+    spill_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3  # 0: none
+    spill_segment_bytes: Annotated[int, Field(ge=64 * 1024)] = 64 * 1024**2
+    spill_fsync: bool = False
 
     @model_validator(mode="after")
-    def _low_is_below_high(self) -> Self:
+    def _limits_fit(self) -> Self:
+        index, count = map(int, self.shard.split("/"))
+        if index >= count:
+            raise ValueError(f"shard {self.shard}: the first number counts from 0")
         if self.low_water_frames >= self.high_water_frames:
             raise ValueError("low_water_frames must be below high_water_frames")
+        if 0 < self.spill_bytes < 2 * self.spill_segment_bytes:
+            raise ValueError("spill_bytes must be 0 or at least twice spill_segment_bytes")
+        return self
+
+
+class RecorderSettings(Section):
+    """What is kept of the frames as they came."""
+
+    enabled: bool = False
+    dir: str = ""  # empty: <data_dir>/recordings
+    file_bytes: Annotated[int, Field(ge=1000)] = 256 * 1024**2
+    file_s: Annotated[float, Field(gt=0)] = 3600
+    most_bytes: Annotated[int, Field(ge=2000)] = 20 * 1024**3
+    most_days: Annotated[float, Field(gt=0)] = 30
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Self:
+        if self.most_bytes < 2 * self.file_bytes:
+            raise ValueError("most_bytes must be at least twice file_bytes")
         return self
 
 
@@ -105,6 +133,8 @@ class BinanceSettings(Section):
     um_public_ws_url: str = "wss://fstream.binance.com/public"
     um_market_ws_url: str = "wss://fstream.binance.com/market"
     um_rest_url: str = "https://fapi.binance.com"
+    cm_ws_url: str = "wss://dstream.binance.com"
+    cm_rest_url: str = "https://dapi.binance.com"
 
 
 class SparkSettings(Section):
@@ -148,11 +178,22 @@ class Settings(BaseSettings):
     paths: PathSettings = PathSettings()
     kafka: KafkaSettings = KafkaSettings()
     streaming: StreamingSettings = StreamingSettings()
+    recorder: RecorderSettings = RecorderSettings()
     binance: BinanceSettings = BinanceSettings()
     spark: SparkSettings = SparkSettings()
     dagster: DagsterSettings = DagsterSettings()
     mock: MockSettings = MockSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def spill_dir(self) -> Path:
+        """Folder of the records that wait for the broker."""
+        return Path(self.streaming.spill_dir or self.paths.data_dir / "spill")
+
+    @property
+    def recorder_dir(self) -> Path:
+        """Folder of the frames as they came."""
+        return Path(self.recorder.dir or self.paths.data_dir / "recordings")
 
 
 def variable_name(section: str, field: str) -> str:
@@ -169,15 +210,20 @@ def known_variables() -> dict[str, object]:
     }
 
 
-def load_settings() -> Settings:
-    """Read the environment.
+def load_settings(**given: dict[str, str | None]) -> Settings:
+    """Read the environment; fields given by section (not None) go before it.
 
     Raises:
         ConfigurationError: naming the variable that is unknown or has a bad value.
     """
     _refuse_unknown(os.environ)
     try:
-        return Settings()
+        return Settings(
+            **{  # type: ignore[arg-type]  # a section's fields are checked, and merged with its others
+                section: {name: value for name, value in fields.items() if value is not None}
+                for section, fields in given.items()
+            }
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = PREFIX + "__".join(str(part) for part in first["loc"]).upper()

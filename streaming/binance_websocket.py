@@ -6,20 +6,25 @@ and then stays silent: `/public` carries depth, bookTicker and trade, `/market` 
 
 from collections.abc import Iterable
 
-from shared.errors import ConfigurationError
 from shared.market.instruments import Exchange, Market, Subscription
 from shared.settings import BinanceSettings
-from streaming.config import ConnectionPlan, Endpoint, RestLimits, spread
+from streaming.config import ConnectionPlan, ConnectLimits, Endpoint, RestLimits, spread
 from streaming.exchanges.binance import BinanceProtocol
 from streaming.exchanges.binance_events import channel_kind
 
 _UM_PUBLIC = {"depth", "bookTicker", "trade"}
 # The pages say 1024; older ones and several libraries 200 on futures, so the smaller is kept there.
-_MOST_STREAMS = {Market.SPOT: 1024, Market.UM: 200}
-# Spot allows 6000 a minute and um 2400, which it shares with cm; half is left to healing and to
-# other programs at the same address. The header's figure is the venue's own count.
-_WEIGHT_PER_MINUTE = {Market.SPOT: 3000, Market.UM: 1200}
+_MOST_STREAMS = {Market.SPOT: 1024, Market.UM: 200, Market.CM: 200}
+# Spot allows 6000 a minute and um 2400, which it shares with cm; a fifth is left to other
+# programs at the same address. The header's figure is the venue's own count.
+_WEIGHT_PER_MINUTE = {Market.SPOT: 4800, Market.UM: 1400, Market.CM: 500}
 _USED_WEIGHT_HEADER = "x-mbx-used-weight-1m"
+# A venue's limit is 5 messages a second on spot and 10 on futures; pings and pongs count too.
+_MESSAGES_PER_S = 4
+# 300 attempts in 5 minutes, per address; the rest is for other programs there.
+_CONNECT_LIMITS = ConnectLimits(attempts=200, per_s=300)
+# A socket is closed after 24 hours.
+_LIFETIME_S = 23 * 3600
 # Spot pings every 20 s and um every 3 min; our own ping notices a dead line sooner than theirs.
 _PING_INTERVAL_S = 60
 
@@ -28,13 +33,13 @@ def plan(
     settings: BinanceSettings,
     subscriptions: Iterable[Subscription],
     present: Iterable[ConnectionPlan] = (),
+    instance: str = "",
 ) -> list[ConnectionPlan]:
     """Return the connections for these subscriptions; what `present` ones carry stays where it is.
 
-    Raises:
-        ConfigurationError: a market that is not collected yet.
+    `instance` is part of their names, where several collectors carry the same.
     """
-    endpoints = _endpoints(settings)
+    endpoints = _endpoints(settings, instance)
     running = list(present)
     groups: dict[str, list[Subscription]] = {}
     for subscription in subscriptions:
@@ -47,7 +52,7 @@ def plan(
 
 
 def protocol(connection: ConnectionPlan, book_levels: int) -> BinanceProtocol:
-    """Return the protocol object of one planned connection."""
+    """Return a protocol object for one planned connection."""
     return BinanceProtocol(
         connection.endpoint.market, connection.name, connection.subscriptions, book_levels
     )
@@ -60,15 +65,13 @@ def _endpoint_name(subscription: Subscription) -> str:
     if market is Market.UM:
         is_public = channel_kind(subscription.channel) in _UM_PUBLIC
         return "binance-um-public" if is_public else "binance-um-market"
-    raise ConfigurationError(
-        f"exchanges.binance.{market}", "this market is not collected yet", "Use spot or um."
-    )
+    return "binance-cm"
 
 
-def _endpoints(settings: BinanceSettings) -> dict[str, Endpoint]:
-    def endpoint(name: str, market: Market, ws_url: str, rest_url: str) -> Endpoint:
-        return Endpoint(
-            name=name,
+def _endpoints(settings: BinanceSettings, instance: str) -> dict[str, Endpoint]:
+    def endpoint(name: str, market: Market, ws_url: str, rest_url: str) -> tuple[str, Endpoint]:
+        return name, Endpoint(
+            name=f"{name}-{instance}" if instance else name,
             exchange=Exchange.BINANCE,
             market=market,
             ws_url=f"{ws_url.rstrip('/')}/stream",
@@ -76,11 +79,15 @@ def _endpoints(settings: BinanceSettings) -> dict[str, Endpoint]:
             rest_limits=RestLimits(_WEIGHT_PER_MINUTE[market], _USED_WEIGHT_HEADER),
             most_streams=_MOST_STREAMS[market],
             ping_interval_s=_PING_INTERVAL_S,
+            messages_per_s=_MESSAGES_PER_S,
+            connect_limits=_CONNECT_LIMITS,
+            lifetime_s=_LIFETIME_S,
         )
 
     endpoints = [
         endpoint("binance-spot", Market.SPOT, settings.spot_ws_url, settings.spot_rest_url),
         endpoint("binance-um-public", Market.UM, settings.um_public_ws_url, settings.um_rest_url),
         endpoint("binance-um-market", Market.UM, settings.um_market_ws_url, settings.um_rest_url),
+        endpoint("binance-cm", Market.CM, settings.cm_ws_url, settings.cm_rest_url),
     ]
-    return {item.name: item for item in endpoints}
+    return dict(endpoints)

@@ -1,32 +1,37 @@
-"""`crypto-stream`: run the collector, or look at what it would do."""
+"""`crypto-stream`: run the collector, look at it, record and replay."""
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from typing import Annotated
+import time
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any
 
-import httpx
 import structlog
 import typer
 import uvloop
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-from picows.websockets.asyncio.client import connect
-from picows.websockets.exceptions import WebSocketException
 from rich.console import Console
+from rich.live import Live
+from rich.progress import Progress, TextColumn
 from rich.table import Table
 
-from shared.errors import LakehouseError
+from shared.clock import SystemClock
+from shared.errors import ConfigurationError, LakehouseError
 from shared.logging_config import configure_logging
 from shared.market.instruments import Exchange
-from shared.settings import load_settings
+from shared.market.recording import Frame
+from shared.settings import Settings, load_settings
 from shared.symbol_manager import load_symbols
 from streaming.binance_websocket import plan
-from streaming.config import Endpoint
-from streaming.exchanges.binance import stream_name
-from streaming.service import serve
+from streaming.reachability import faults, plan_table
+from streaming.replay import recordings, replay_to_kafka
+from streaming.service import collect, record_only
+from streaming.status import fetch, table_of
 
-_ANSWER_S = 10.0
+# The screen is drawn ten times a second; a row of figures for each frame would cost more.
+_SHOW_EVERY = 1000
 
 app = typer.Typer(
     help="Collect market data from exchanges into Kafka. Settings are CRYPTO_* variables; see .env.example.",
@@ -35,17 +40,36 @@ app = typer.Typer(
 
 
 @app.command()
-def run() -> None:
+def run(
+    shard: Annotated[
+        str | None, typer.Option(help="i/n: collect the i-th of n parts of the symbols, from 0.")
+    ] = None,
+) -> None:
     """Collect until SIGINT or SIGTERM, then flush and leave.
 
     What is collected stands in config/symbols.yaml; a change is followed within seconds. Exit 1
     means that Kafka did not answer or did not take a record: start again, nothing restarts here.
     """
-    settings = load_settings()
+    settings = load_settings(streaming={"shard": shard})
+    _run(settings, collect(settings))
+
+
+@app.command()
+def record(
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Where the files go; else the setting's folder.")
+    ] = None,
+) -> None:
+    """Write every frame as it comes to files, and nothing to Kafka. `replay` brings them in later."""
+    settings = load_settings(recorder={"dir": str(folder) if folder else None})
+    _run(settings, record_only(settings))
+
+
+def _run(settings: Settings, work: Coroutine[Any, Any, None]) -> None:
     configure_logging(settings.log, "streaming")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings))
+            runner.run(work)
     except* LakehouseError as group:
         for error in group.exceptions:
             structlog.get_logger().error("service stopped", error=str(error))
@@ -59,50 +83,102 @@ def check(
     """Show which connection would carry what, and whether the venue and Kafka answer (else exit 1).
 
     A subscription on a wrong route is acknowledged and stays silent, so this proves addresses, not
-    data: for that look at /readyz of the running service.
+    data: for that look at `crypto-stream status` or /readyz of the running service.
     """
     settings = load_settings()
     symbols = load_symbols(settings.paths.symbols_file)
     connections = plan(settings.binance, symbols.subscriptions(Exchange.BINANCE))
-    table = Table("connection", "address", "streams", "of at most", "first streams")
-    for item in connections:
-        first = ", ".join(stream_name(one) for one in item.subscriptions[:4])
-        limit = str(item.endpoint.most_streams)
-        table.add_row(item.name, item.endpoint.ws_url, str(len(item.subscriptions)), limit, first)
     console = Console(soft_wrap=True)
-    console.print(table)
+    console.print(plan_table(connections))
     if not offline:
-        faults = {fault for item in connections for fault in _venue_faults(item.endpoint)}
-        faults.update(_kafka_faults(settings.kafka.bootstrap_servers))
-        for fault in sorted(faults):
+        found = faults(connections, settings.kafka.bootstrap_servers)
+        for fault in found:
             console.print(f"not reachable: {fault}")
-        if faults:
+        if found:
             sys.exit(1)
         console.print("all answer")
 
 
-def _venue_faults(endpoint: Endpoint) -> Iterator[str]:
+@app.command()
+def status(
+    once: Annotated[bool, typer.Option(help="Print one table and leave.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the service says.")] = False,
+) -> None:
+    """Show every subscription of the running service: alive, quiet, stale, and for how long.
+
+    Exit 1 with --once or --json if the service is not ready.
+    """
+    streaming = load_settings().streaming
+    url = f"http://{streaming.host}:{streaming.http_port}"
+    console = Console()
+    seen = fetch(url)
+    if as_json:
+        console.print_json(data=seen)
+    elif once or not console.is_terminal:
+        console.print(table_of(seen))
+    else:
+        with Live(table_of(seen), console=console, refresh_per_second=4) as live:
+            while True:
+                time.sleep(1)
+                live.update(table_of(fetch(url)))
+    if not seen["ready"]:
+        sys.exit(1)
+
+
+@app.command()
+def replay(
+    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    speed: Annotated[str, typer.Option(help="1 for the recorded pace, 10, … or max.")] = "max",
+) -> None:
+    """Feed recordings through the collector into Kafka, with the times at which they came.
+
+    The rows of silver come out as from the live run. Exit 1 if Kafka did not take every record.
+    """
+    settings = load_settings()
+    factor = _factor(speed)
+    files = recordings(paths)
+    console = Console()
+    with Progress(
+        *Progress.get_default_columns(),
+        TextColumn("{task.fields[frames]:,} frames, {task.fields[moment]}"),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        total = sum(path.stat().st_size for path in files)
+        shown = progress.add_task("replaying", total=total, frames=0, moment="")
+        frames = count(1)
+
+        def on_frame(frame: Frame) -> None:
+            number = next(frames)
+            if factor is not None or number % _SHOW_EVERY == 0:
+                moment = datetime.fromtimestamp(frame.recv_ns / 1e9, UTC)
+                progress.update(shown, frames=number, moment=f"{moment:%Y-%m-%d %H:%M:%S}")
+
+        def on_done(path: Path) -> None:
+            progress.update(shown, advance=path.stat().st_size)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            work = replay_to_kafka(settings, SystemClock(), files, factor, on_frame, on_done)
+            counts, sent = runner.run(work)
+    table = Table("frames", "events", "records acknowledged", "dead letters", "gaps", "no snapshot")
+    row = (counts.frames, counts.events, sent.produced, counts.dead_letters, counts.gaps)
+    table.add_row(*(f"{number:,}" for number in (*row, counts.unanswered)))
+    console.print(table)
+    if sent.produced < sent.sent:
+        console.print(f"{sent.sent - sent.produced:,} records were not acknowledged")
+        sys.exit(1)
+
+
+def _factor(speed: str) -> float | None:
+    if speed == "max":
+        return None
     try:
-        httpx.get(endpoint.rest_url, timeout=_ANSWER_S)
-    except httpx.HTTPError as error:
-        yield f"{endpoint.rest_url} ({error})"
-    try:
-        asyncio.run(_open_and_close(endpoint.ws_url))
-    except (WebSocketException, OSError) as error:
-        yield f"{endpoint.ws_url} ({error})"
-
-
-async def _open_and_close(ws_url: str) -> None:
-    async with connect(ws_url, open_timeout=_ANSWER_S, compression=None):
-        pass
-
-
-def _kafka_faults(bootstrap_servers: str) -> Iterator[str]:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    try:
-        admin.list_topics(timeout=_ANSWER_S)
-    except KafkaException as error:
-        yield f"Kafka at {bootstrap_servers} ({error.args[0]})"
+        factor = float(speed)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise ConfigurationError(f"--speed {speed}", "neither a factor nor max", "Try 1, 10, max.")
+    return factor
 
 
 def main() -> None:

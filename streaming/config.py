@@ -1,10 +1,11 @@
 """Which connection carries which subscriptions: settings and symbols in, a plan out."""
 
+import zlib
 from collections.abc import Iterable
 
 import msgspec
 
-from shared.market.instruments import Exchange, Market, Subscription
+from shared.market.instruments import Exchange, Instrument, Market, Subscription
 
 
 class RestLimits(msgspec.Struct, frozen=True):
@@ -12,6 +13,13 @@ class RestLimits(msgspec.Struct, frozen=True):
 
     weight_per_minute: int
     used_weight_header: str
+
+
+class ConnectLimits(msgspec.Struct, frozen=True):
+    """How many sockets a venue lets one address open in a span of seconds."""
+
+    attempts: int
+    per_s: float
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -25,6 +33,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     rest_limits: RestLimits
     most_streams: int
     ping_interval_s: float
+    messages_per_s: int
+    connect_limits: ConnectLimits
+    lifetime_s: float
 
 
 class ConnectionPlan(msgspec.Struct, frozen=True):
@@ -33,6 +44,12 @@ class ConnectionPlan(msgspec.Struct, frozen=True):
     name: str
     endpoint: Endpoint
     subscriptions: tuple[Subscription, ...]
+
+
+def in_shard(instrument: Instrument, shard: str) -> bool:
+    """Say whether an instrument belongs to shard `i/n`: one of n, the same on every machine."""
+    index, count = map(int, shard.split("/"))
+    return zlib.crc32(f"{instrument.market}:{instrument.symbol}".encode()) % count == index
 
 
 def spread(

@@ -81,6 +81,13 @@ class Deduplicator:
         self._by_origin.clear()
         self._by_stream.clear()
 
+    def socket_ended(self, origin: Origin) -> None:
+        """Learn that a socket will bring nothing more, so that nobody waits for its deltas."""
+        gone = (origin.connection, origin.epoch)
+        for memory in self._by_stream.values():
+            if memory.socket == gone:
+                memory.socket = None
+
     def is_new(self, event: Event) -> bool:
         """Say whether an event is to be published, and remember it if so."""
         judge = _JUDGES.get(type(event))
@@ -124,7 +131,7 @@ def _is_new_delta(memory: _Memory, event: BookDelta) -> bool:
 def _is_new_snapshot(memory: _Memory, event: BookSnapshot) -> bool:
     if event.last_update_id < memory.last_id or event.last_update_id == memory.snapshot_id:
         return False
-    memory.snapshot_id = event.last_update_id
+    memory.snapshot_id = memory.last_id = event.last_update_id
     return True
 
 

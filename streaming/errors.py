@@ -4,6 +4,7 @@ LakehouseError
 └── StreamingError
     ├── BrokerError       Kafka does not answer; the supervisor starts us again later
     ├── DeliveryError     Kafka did not take a record; the service must stop, restart and say so
+    ├── ServiceError      no collector answers where `status` asks
     └── VenueError        a REST call of the venue failed; the protocol decides when to ask again
 """
 
@@ -34,6 +35,17 @@ class DeliveryError(StreamingError):
         super().__init__(f"a record for {topic} was not delivered: {reason}")
         self.topic = topic
         self.reason = reason
+
+
+class ServiceError(StreamingError):
+    """No collector answers at its HTTP port."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"no collector answers at {url} ({reason}). Start it with crypto-stream run, or set"
+            " CRYPTO_STREAMING__HTTP_PORT."
+        )
+        self.url = url
 
 
 class VenueError(StreamingError):

@@ -1,6 +1,8 @@
 """Liveness, readiness and metrics over HTTP; renders what it is told, decides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -9,31 +11,41 @@ from prometheus_client.registry import Collector
 from shared.errors import ConfigurationError
 
 
-async def start_http_server(
-    host: str, port: int, reasons: Callable[[], list[str]], collector: Collector
-) -> web.AppRunner:
-    """Serve `/livez`, `/readyz` and `/metrics`; the caller cleans the runner up.
+@dataclass(frozen=True)
+class Doors:
+    """What is shown: why the service is not ready, its subscriptions, its metrics."""
+
+    reasons: Callable[[], list[str]]
+    streams: Callable[[], Iterable[dict[str, Any]]]
+    collectors: Iterable[Collector]
+
+
+async def start_http_server(host: str, port: int, doors: Doors) -> web.AppRunner:
+    """Serve `/livez`, `/readyz`, `/status` and `/metrics`; the caller cleans the runner up.
 
     Args:
         host: address to bind.
         port: port to bind.
-        reasons: why the service is not ready; none when it is.
-        collector: what `/metrics` shows.
+        doors: what to show.
 
     Raises:
         ConfigurationError: the address cannot be bound.
     """
     registry = CollectorRegistry()
-    registry.register(collector)
+    for collector in doors.collectors:
+        registry.register(collector)
 
     async def livez(_request: web.Request) -> web.Response:
         return web.json_response({"alive": True})
 
     async def readyz(_request: web.Request) -> web.Response:
-        found = reasons()
+        found = doors.reasons()
         return web.json_response(
             {"ready": not found, "reasons": found}, status=503 if found else 200
         )
+
+    async def status(_request: web.Request) -> web.Response:
+        return web.json_response({"streams": list(doors.streams())})
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(
@@ -45,6 +57,7 @@ async def start_http_server(
         [
             web.get("/livez", livez),
             web.get("/readyz", readyz),
+            web.get("/status", status),
             web.get("/metrics", metrics),
         ]
     )

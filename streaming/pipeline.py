@@ -1,18 +1,20 @@
 """The way of one connection's frames: protocol, then the raw topic and the typed ones, counted."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from shared.market.events import DeadLetter, Event, Origin, StreamState, StreamStatus
-from streaming.exchanges.protocol import ExchangeProtocol
+from streaming.deduplicator import Deduplicator
+from streaming.exchanges.protocol import ExchangeProtocol, dead_letter
 from streaming.instrumentation import ConnectionStats
 
 # Kafka takes records of 1 MB by default; the envelope needs some of it. Venue frames stay far below.
 LARGEST_FRAME = 900_000
-_KEPT_OF_OVERSIZED = 100_000
+# One frame in so many is looked at for its age.
+_SAMPLED = 64
 _NOTED = {DeadLetter, StreamStatus}
 
 
@@ -32,14 +34,24 @@ class Pipeline:
     """Turns each frame into its raw record and its events' records, in order.
 
     A frame that is no JSON cannot stand inside a raw record: it travels in a dead letter, as text.
+    While two sockets carry the same, raw records come from both, events once.
     """
 
     def __init__(
-        self, protocol: ExchangeProtocol, publisher: Publisher, stats: ConnectionStats
+        self,
+        protocol: ExchangeProtocol,
+        publisher: Publisher,
+        stats: ConnectionStats,
+        deduplicator: Deduplicator | None = None,
+        on_status: Callable[[StreamStatus], None] = lambda _: None,
+        on_age: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._protocol = protocol
         self._publisher = publisher
         self._stats = stats
+        self._deduplicator = deduplicator or Deduplicator()
+        self._on_status = on_status
+        self._on_age = on_age
         self._log = structlog.get_logger().bind(connection=stats.name)
 
     def take(self, frame: bytes, received_ns: int) -> None:
@@ -57,6 +69,8 @@ class Pipeline:
             self._take_unusual(frame, events, received_ns)
         self.forward(events)
         stats.processed += 1
+        if not stats.processed % _SAMPLED and events and events[0].event_time is not None:
+            self._on_age((received_ns // 1000 - events[0].event_time) / 1e6)
 
     def _take_unusual(self, frame: bytes, events: list[Event], received_ns: int) -> None:
         """Publish a frame raw if it may be, else see to it that a dead letter holds it."""
@@ -70,6 +84,8 @@ class Pipeline:
 
     def forward(self, events: list[Event]) -> None:
         """Publish events; what a person should know of goes to the log and the counters."""
+        if not self._deduplicator.is_idle:
+            events = [event for event in events if self._deduplicator.is_new(event)]
         self._publisher.publish(events)
         self._stats.events += len(events)
         for event in events:
@@ -84,6 +100,7 @@ class Pipeline:
             self._note_status(event)
 
     def _note_status(self, event: StreamStatus) -> None:
+        self._on_status(event)
         if event.state is StreamState.GAP:
             self._stats.gaps += 1
         ids = {}
@@ -100,13 +117,7 @@ class Pipeline:
         )
 
     def _refused(self, frame: bytes, received_ns: int, reason: str) -> DeadLetter:
-        return DeadLetter(
-            origin=self._protocol.control_origin,
-            received_ns=received_ns,
-            event_time=None,
-            reason=f"frame: {reason}",
-            payload=frame[:_KEPT_OF_OVERSIZED].decode(errors="backslashreplace"),
-        )
+        return dead_letter(self._protocol.control_origin, frame, f"frame: {reason}", received_ns)
 
 
 def _is_utf8(frame: bytes) -> bool:
@@ -120,6 +131,6 @@ def _is_utf8(frame: bytes) -> bool:
 def _is_json(frame: bytes) -> bool:
     try:
         msgspec.json.decode(frame)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True

@@ -38,9 +38,9 @@ class Priority(IntEnum):
     HEALING = 1
 
 
-# So much of a minute's weight a priority may use up: a long healing leaves room for the snapshots
-# that the next reconnect needs at once.
-_SHARE = {Priority.SNAPSHOT: 1.0, Priority.HEALING: 0.5}
+# So much of a minute's weight each may use: a long healing leaves room for the snapshots that the next
+# reconnect needs at once, and reconnects without end leave room for healing.
+_SHARE = {Priority.SNAPSHOT: 0.7, Priority.HEALING: 0.5}
 
 
 @dataclass(order=True)
@@ -74,12 +74,13 @@ class RestPool:
         generator = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._breaker = CircuitBreaker(_FAILURES_TO_OPEN, iter(generator.random, None))
         self._numbers = count()
-        self._queue: list[_Call] = []
+        self._queues: dict[Priority, list[_Call]] = {priority: [] for priority in Priority}
         self._queue_changed = asyncio.Event()
         self._server: asyncio.Task[None] | None = None
         self._away_until_ns = 0
         self._minute = 0
         self._used = 0
+        self._used_by = dict.fromkeys(Priority, 0)
 
     async def fetch(self, request: FetchSnapshot) -> bytes:
         """Return a snapshot's body, fetched no earlier than asked and when the venue allows.
@@ -114,14 +115,15 @@ class RestPool:
             self._server.cancel()
             with suppress(asyncio.CancelledError):
                 await self._server
-        for call in self._queue:
-            call.body.cancel()
+        for queue in self._queues.values():
+            for call in queue:
+                call.body.cancel()
         await self._client.aclose()
 
     async def _queued(self, priority: Priority, number: int, path: str, weight: int) -> bytes:
         loop = asyncio.get_running_loop()
         call = _Call(priority, number, path, weight, loop.create_future())
-        heappush(self._queue, call)
+        heappush(self._queues[priority], call)
         self._queue_changed.set()
         if self._server is None or self._server.done():
             self._server = loop.create_task(self._serve(), name="rest calls")
@@ -129,24 +131,28 @@ class RestPool:
 
     async def _serve(self) -> None:
         """Make the waiting calls until none is left; a call that nobody awaits is not made."""
-        while self._queue:
-            call = self._queue[0]
-            wait_ns = 0 if call.body.done() else self._free_ns(call) - self._clock.now_ns()
+        while heads := [queue[0] for queue in self._queues.values() if queue]:
+            now_ns = self._clock.now_ns()
+            wait_ns, call = min((max(0, self._free_ns(call) - now_ns), call) for call in heads)
             if wait_ns > 0:
                 self._queue_changed.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait_ns / 1e9):
                         await self._queue_changed.wait()
                 continue
-            heappop(self._queue)
+            heappop(self._queues[call.priority])
             if not call.body.done():
                 await self._make(call)
 
     def _free_ns(self, call: _Call) -> int:
-        """Return the time from which a call may go out."""
-        minute = self._clock.now_ns() // _MINUTE_NS
-        budget = self._limits.weight_per_minute * _SHARE[call.priority]
-        is_over = minute == self._minute and self._used + call.weight > budget
+        """Return the time from which a call may go out, or be dropped."""
+        if call.body.done():
+            return 0
+        minute, budget = self._clock.now_ns() // _MINUTE_NS, self._limits.weight_per_minute
+        is_over = minute == self._minute and (
+            self._used + call.weight > budget
+            or self._used_by[call.priority] + call.weight > budget * _SHARE[call.priority]
+        )
         budget_ns = (minute + 1) * _MINUTE_NS if is_over else 0
         return max(self._away_until_ns, self._breaker.open_until_ns, budget_ns)
 
@@ -154,6 +160,7 @@ class RestPool:
         now_ns = self._clock.now_ns()
         self._breaker.admits(now_ns)
         self._count(call.weight)
+        self._used_by[call.priority] += call.weight
         try:
             body = await self._answer(call.path)
         except Exception as error:  # noqa: BLE001 - Boundary: whatever it is, the asker must hear
@@ -170,8 +177,8 @@ class RestPool:
     async def _answer(self, path: str) -> bytes:
         try:
             response = await self._client.get(path)
-        except httpx.HTTPError as error:
-            raise VenueError(path, str(error) or type(error).__name__) from error
+        except Exception as error:  # Boundary: whatever the client raises, the address has failed
+            raise VenueError(path, f"{type(error).__name__}: {error}") from error
         self._note_limits(response)
         if response.status_code != HTTPStatus.OK:
             reason = f"HTTP {response.status_code}: {response.text[:200]}"
@@ -189,6 +196,7 @@ class RestPool:
         minute = self._clock.now_ns() // _MINUTE_NS
         if minute != self._minute:
             self._minute, self._used = minute, 0
+            self._used_by = dict.fromkeys(Priority, 0)
         self._used += weight
 
     def _note_limits(self, response: httpx.Response) -> None:

@@ -13,13 +13,15 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import LEVELS, PRICE, QUANTITY
 from crypto_pipeline.tables import TABLES
-from shared.market.book_sync import BookSync, FuturesRule, SpotRule, SyncState
+from shared.market.book_sync import BookSync, SpotRule, SyncState, UsdMarginedRule
 from shared.market.events import BookDelta, Origin, PriceLevel, Source
 from shared.market.instruments import Exchange, Market
 
 LEVEL_COUNT = 10
 BOOK_KEY = ["exchange", "market", "symbol", "channel"]
 _SECOND_US = 1_000_000
+# No collector lags so far behind another.
+_REPLAYED_US = 3600 * _SECOND_US
 _ORIGIN = Origin(Exchange.BINANCE, Market.SPOT, "-", "-", "depth", Source.REPLAY, "lake", 0)
 _levels = msgspec.json.Decoder(list[PriceLevel])
 
@@ -50,16 +52,19 @@ def rebuild(records: Iterable[Record], market: str) -> Iterator[Second]:
     """Yield the state after the last applied record of each second.
 
     Until a snapshot comes, and after a gap until the next one, there is no book and so no row.
-    A snapshot of a state that is older than the book (a recording played again) resets it.
+    Two collectors of the same book tell its snapshots and deltas each at its own pace: what is behind
+    the book is passed over. Only one far behind (a recording played again) resets it.
     """
-    sync = BookSync(SpotRule() if market == Market.SPOT else FuturesRule())
+    sync = BookSync(SpotRule() if market == Market.SPOT else UsdMarginedRule())
     pending: Second | None = None
+    latest = 0
     for record in records:
         if pending is not None and record.event_time // _SECOND_US * _SECOND_US != pending.second:
             yield pending
             pending = None
-        if not _applied(sync, record):
+        if _is_behind(sync, record, latest) or not _applied(sync, record):
             continue
+        latest = record.event_time
         pending = Second(
             record.event_time // _SECOND_US * _SECOND_US,
             sync.last_update_id,
@@ -69,6 +74,16 @@ def rebuild(records: Iterable[Record], market: str) -> Iterator[Second]:
         )
     if pending is not None:
         yield pending
+
+
+def _is_behind(sync: BookSync, record: Record, latest: int) -> bool:
+    """Say whether a snapshot is of a state that a live book has left, and not long ago."""
+    return (
+        record.is_snapshot
+        and sync.state is SyncState.LIVE
+        and record.last_update_id <= sync.last_update_id
+        and latest - record.event_time < _REPLAYED_US
+    )
 
 
 def _applied(sync: BookSync, record: Record) -> bool:

@@ -12,8 +12,12 @@ From there each delta must follow the last. What joins and what follows is the v
 
 JOINING is a snapshot that no delta has reached yet. A crossed book counts as a gap: no venue's book
 is crossed, so a delta was lost or misread.
+
+A snapshot that is as long as was asked for may have been cut: levels beyond its last one are not
+known, and deltas there only say what changed. The book remembers how far it reaches.
 """
 
+from collections import deque
 from enum import Enum, auto
 from typing import Protocol
 
@@ -21,6 +25,9 @@ import msgspec
 
 from shared.market.events import BookDelta, PriceLevel
 from shared.market.order_book import OrderBook
+
+# Ten minutes of deltas, ten a second: a snapshot that comes later than that is joined by the newest.
+_MOST_BUFFERED = 6000
 
 
 class Step(Enum):
@@ -68,8 +75,8 @@ class SpotRule:
         return last_id + 1
 
 
-class FuturesRule:
-    """Binance um and cm: ids are venue-wide, so only `pu` links a delta to the one before it.
+class UsdMarginedRule:
+    """Binance um: ids are venue-wide, so only `pu` links a delta to the one before it.
 
     Source: Binance's futures page of the same name; `pu == lastUpdateId` as a join is seen live.
     """
@@ -91,6 +98,10 @@ class FuturesRule:
     def expected(self, last_id: int) -> int:
         """The next pu."""
         return last_id
+
+
+class CoinMarginedRule(UsdMarginedRule):
+    """Binance cm: as um, in its own space of ids."""
 
 
 class SyncState(Enum):
@@ -116,7 +127,7 @@ class BookSync:
 
     def __init__(self, rule: SequenceRule) -> None:
         self._rule = rule
-        self._buffer: list[BookDelta] = []
+        self._buffer: deque[BookDelta] = deque(maxlen=_MOST_BUFFERED)
         self.book = OrderBook()
         self.last_update_id = -1
         self.state = SyncState.WAITING
@@ -157,22 +168,42 @@ class BookSync:
         return self._broken(delta, "crossed book") if self.book.is_crossed else None
 
     def snapshot(
-        self, last_update_id: int, bids: list[PriceLevel], asks: list[PriceLevel]
+        self,
+        last_update_id: int,
+        bids: list[PriceLevel],
+        asks: list[PriceLevel],
+        limit: int | None = None,
     ) -> Gap | None:
         """Take the venue's snapshot and what was buffered since; a gap means: too old, fetch again.
 
-        A book that is LIVE ignores it. After a gap the deltas stay buffered for the next snapshot.
+        `limit` is how many levels a side were asked for, None for all. A book that is LIVE ignores
+        the snapshot. After a gap the deltas stay buffered for the next one.
         """
         if self.state is SyncState.LIVE:
             return None
-        buffered, self._buffer = self._buffer, []
-        self.book.replace(bids, asks)
+        self.book.replace(bids, asks, limit)
+        return self._join(last_update_id)
+
+    def can_continue_from(self, other: "BookSync") -> bool:
+        """Say whether nothing lies between another connection's book and what was buffered here."""
+        if other.state is not SyncState.LIVE or not self._buffer:
+            return True
+        return self._rule.join(other.last_update_id, self._buffer[0]) is not Step.GAP
+
+    def continue_from(self, other: "BookSync") -> Gap | None:
+        """Take over the book of another connection that is LIVE, and what was buffered here since."""
+        self.book = other.book
+        return self._join(other.last_update_id)
+
+    def _join(self, last_update_id: int) -> Gap | None:
+        buffered = list(self._buffer)
+        self._buffer.clear()
         self.last_update_id = last_update_id
         self.state = SyncState.JOINING
         for delta in buffered:
             gap = self.apply(delta)
             if gap is not None:
-                self._buffer = buffered
+                self._buffer.extend(buffered)
                 return gap
         return None
 

@@ -42,7 +42,12 @@ class StreamState(StrEnum):
     """What became of one subscription, as told on `stream-status`."""
 
     SUBSCRIBED = "subscribed"
+    ACKNOWLEDGED = "acknowledged"
     FIRST_DATA = "first_data"
+    UNPROVED = "unproved"
+    LIVE = "live"
+    QUIET = "quiet"
+    STALE = "stale"
     GAP = "gap"
     BROKEN = "broken"
     RESYNCED = "resynced"

@@ -1,7 +1,7 @@
 """The price levels of one book. It knows prices and quantities, nothing of sequence ids."""
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Sequence
 
 from shared.market.events import PriceLevel
 
@@ -14,19 +14,24 @@ class BookSide:
     touches the dict alone; only new and removed levels search the list.
     """
 
-    __slots__ = ("_levels", "_prices")
+    __slots__ = ("_levels", "_prices", "_reach")
 
     def __init__(self) -> None:
         self._levels: dict[float, PriceLevel] = {}
         self._prices: list[float] = []
+        self._reach: float | None = None
 
     def __len__(self) -> int:
         return len(self._prices)
 
-    def replace(self, levels: Iterable[PriceLevel]) -> None:
-        """Forget all levels and take these."""
+    def replace(self, levels: Sequence[PriceLevel], limit: int | None = None) -> None:
+        """Forget all levels and take these, best first, of which at most `limit` were asked for.
+
+        As many as asked for means that there may be more: beyond the last one nothing is known.
+        """
         self._levels = {float(level[0]): level for level in levels if float(level[1])}
         self._prices = sorted(self._levels)
+        self._reach = float(levels[-1][0]) if levels and len(levels) == limit else None
 
     def apply(self, levels: Iterable[PriceLevel]) -> None:
         """Set the quantity at each price; 0 removes the level, known or not."""
@@ -41,12 +46,21 @@ class BookSide:
                 del self._prices[bisect_left(self._prices, price)]
 
     def lowest(self, count: int) -> list[PriceLevel]:
-        """Return up to `count` levels, lowest price first."""
+        """Return up to `count` known levels of an ask side, lowest price first."""
+        if self._reach is not None:
+            count = min(count, bisect_right(self._prices, self._reach))
         return [self._levels[price] for price in self._prices[:count]]
 
     def highest(self, count: int) -> list[PriceLevel]:
-        """Return up to `count` levels, highest price first."""
+        """Return up to `count` known levels of a bid side, highest price first."""
+        if self._reach is not None:
+            count = min(count, len(self._prices) - bisect_left(self._prices, self._reach))
         return [self._levels[price] for price in self._prices[: -count - 1 : -1]]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there may be levels beyond the known ones."""
+        return self._reach is not None
 
     @property
     def lowest_price(self) -> float | None:
@@ -68,10 +82,15 @@ class OrderBook:
         self.bids = BookSide()
         self.asks = BookSide()
 
-    def replace(self, bids: Iterable[PriceLevel], asks: Iterable[PriceLevel]) -> None:
-        """Forget all levels and take these."""
-        self.bids.replace(bids)
-        self.asks.replace(asks)
+    def replace(
+        self,
+        bids: Sequence[PriceLevel],
+        asks: Sequence[PriceLevel],
+        limit: int | None = None,
+    ) -> None:
+        """Forget all levels and take these, best first; `limit` a side were asked for, None for all."""
+        self.bids.replace(bids, limit)
+        self.asks.replace(asks, limit)
 
     def apply(self, bids: Iterable[PriceLevel], asks: Iterable[PriceLevel]) -> None:
         """Apply the changed levels of one delta."""
@@ -85,6 +104,13 @@ class OrderBook:
     def best_asks(self, count: int) -> list[PriceLevel]:
         """Return up to `count` asks, best (lowest) first."""
         return self.asks.lowest(count)
+
+    def has_run_out(self, count: int) -> bool:
+        """Whether a side that was cut has fewer than `count` known levels left."""
+        bids, asks = self.bids, self.asks
+        return (bids.is_cut and len(bids.highest(count)) < count) or (
+            asks.is_cut and len(asks.lowest(count)) < count
+        )
 
     @property
     def is_crossed(self) -> bool:

@@ -1,61 +1,47 @@
 """Checking a venue's decimals without making decimals of them.
 
-`float` reads an amount faster than anything else in Python, and is enough to tell its sign. It also
-takes what is no plain decimal (`1_0`, ` 1`, `+1`), so a frame in which such a byte occurs at all is
-read by `exact`, which does not.
+Digits and a point are all that an amount may hold, and `float` tells the rest: more than one point, a
+value that is too large, or zero. Both are faster than anything else that Python has.
 """
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 
 from shared.market.events import Amount, PriceLevel
 
-Reader = Callable[[Amount], float]
-_PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _INFINITE = float("inf")
-# As numbers: `in` then is one search, while for a bytes object it first tries to make it a number.
-_UNDERSCORE, _BLANK, _PLUS, _ESCAPE = b"_ +\\"
 
 
 class RefusedMessageError(ValueError):
     """A message that decodes but cannot be true; the text is the dead letter's reason."""
 
 
-def exact(amount: Amount) -> float:
-    """Read digits with at most a sign and a point.
-
-    Raises:
-        RefusedMessageError: anything else.
-    """
-    if _PLAIN.fullmatch(amount) is None:
-        raise RefusedMessageError(f"{amount!r} is not a decimal")
-    return float(amount)
-
-
-def reader(frame: bytes) -> Reader:
-    """Return how to read a frame's amounts."""
-    if _UNDERSCORE in frame or _BLANK in frame or _PLUS in frame or _ESCAPE in frame:
-        return exact
-    return float if frame.isascii() else exact
-
-
-def require_trade(price: Amount, quantity: Amount, read: Reader) -> None:
-    """Raise RefusedMessageError unless price and quantity are above 0."""
-    if not (0 < read(price) < _INFINITE and 0 < read(quantity) < _INFINITE):
+def require_trade(price: Amount, quantity: Amount) -> None:
+    """Raise ValueError unless price and quantity are decimals above 0."""
+    _require_digits(price + quantity)
+    if not (0 < float(price) < _INFINITE and 0 < float(quantity) < _INFINITE):
         raise RefusedMessageError(f"price {price} and quantity {quantity} must be above 0")
 
 
-def require_levels(levels: Iterable[PriceLevel], read: Reader) -> None:
-    """Raise RefusedMessageError unless each price is above 0 and each quantity not below."""
+def require_levels(levels: Sequence[PriceLevel]) -> None:
+    """Raise ValueError unless each price is a decimal above 0 and each quantity one not below."""
+    if not levels:
+        return
+    _require_digits("".join([price + quantity for price, quantity in levels]))
     for price, quantity in levels:
-        if not (0 < read(price) < _INFINITE and 0 <= read(quantity) < _INFINITE):
+        if not (0 < float(price) < _INFINITE and float(quantity) < _INFINITE):
             raise RefusedMessageError(
-                f"price {price} must be above 0 and quantity {quantity} not below"
+                f"price {price} must be above 0 and quantity {quantity} a number"
             )
 
 
-def require_not_negative(amounts: Iterable[Amount], read: Reader) -> None:
-    """Raise RefusedMessageError unless every amount is 0 or above."""
+def require_not_negative(*amounts: Amount) -> None:
+    """Raise ValueError unless every amount is a decimal, 0 or above."""
+    _require_digits("".join(amounts))
     for amount in amounts:
-        if not 0 <= read(amount) < _INFINITE:
-            raise RefusedMessageError(f"{amount} must not be below 0")
+        if not float(amount) < _INFINITE:
+            raise RefusedMessageError(f"{amount} is too large")
+
+
+def _require_digits(text: str) -> None:
+    if not (text.isascii() and text.replace(".", "").isdigit()):
+        raise RefusedMessageError(f"not only digits and points in {text[:200]!r}")

@@ -17,7 +17,6 @@ from shared.market.events import (
 )
 from streaming.exchanges import binance_wire as wire
 from streaming.exchanges.amounts import (
-    Reader,
     RefusedMessageError,
     require_levels,
     require_not_negative,
@@ -25,7 +24,7 @@ from streaming.exchanges.amounts import (
 )
 from streaming.exchanges.binance_wire import to_us
 
-Translate = Callable[[Any, Origin, int, Reader], Event]
+Translate = Callable[[Any, Origin, int], Event]
 
 
 def taker(buyer_is_maker: bool) -> Side:
@@ -37,12 +36,12 @@ def _optional_us(time: int | None) -> int | None:
     return None if time is None else to_us(time)
 
 
-def trade(message: wire.Trade, origin: Origin, received_ns: int, read: Reader) -> Trade:
+def trade(message: wire.Trade, origin: Origin, received_ns: int) -> Trade:
     """One fill. Futures records that are no book trades (`X` not MARKET) may have size 0."""
     if message.X is None or message.X == "MARKET":
-        require_trade(message.p, message.q, read)
+        require_trade(message.p, message.q)
     else:
-        require_not_negative((message.p, message.q), read)
+        require_not_negative(message.p, message.q)
     return Trade(
         origin=origin,
         received_ns=received_ns,
@@ -56,11 +55,9 @@ def trade(message: wire.Trade, origin: Origin, received_ns: int, read: Reader) -
     )
 
 
-def aggregate_trade(
-    message: wire.AggTrade, origin: Origin, received_ns: int, read: Reader
-) -> AggregateTrade:
+def aggregate_trade(message: wire.AggTrade, origin: Origin, received_ns: int) -> AggregateTrade:
     """Fills of one taker order. Spot rows that Binance invalidated (price 0, f -1) are refused."""
-    require_trade(message.p, message.q, read)
+    require_trade(message.p, message.q)
     return AggregateTrade(
         origin=origin,
         received_ns=received_ns,
@@ -75,10 +72,10 @@ def aggregate_trade(
     )
 
 
-def book_delta(message: wire.Depth, origin: Origin, received_ns: int, read: Reader) -> BookDelta:
+def book_delta(message: wire.Depth, origin: Origin, received_ns: int) -> BookDelta:
     """Changed levels, quantities absolute."""
-    require_levels(message.b, read)
-    require_levels(message.a, read)
+    require_levels(message.b)
+    require_levels(message.a)
     return BookDelta(
         origin=origin,
         received_ns=received_ns,
@@ -92,11 +89,9 @@ def book_delta(message: wire.Depth, origin: Origin, received_ns: int, read: Read
     )
 
 
-def best_quote(
-    message: wire.BookTicker, origin: Origin, received_ns: int, read: Reader
-) -> BestQuote:
+def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> BestQuote:
     """Best bid and offer; spot sends no time, so none is given."""
-    require_not_negative((message.b, message.B, message.a, message.A), read)
+    require_not_negative(message.b, message.B, message.a, message.A)
     return BestQuote(
         origin=origin,
         received_ns=received_ns,
@@ -110,12 +105,12 @@ def best_quote(
     )
 
 
-def kline(message: wire.Kline, origin: Origin, received_ns: int, read: Reader) -> Kline:
+def kline(message: wire.Kline, origin: Origin, received_ns: int) -> Kline:
     """The venue's candle; first and last trade id are -1 where nothing traded."""
     candle = message.k
-    for price in (candle.o, candle.h, candle.l, candle.c):
-        require_trade(price, price, read)
-    require_not_negative((candle.v, candle.q, candle.V, candle.Q), read)
+    require_trade(candle.o, candle.h)
+    require_trade(candle.l, candle.c)
+    require_not_negative(candle.v, candle.q, candle.V, candle.Q)
     if candle.n < 0:
         raise RefusedMessageError(f"{candle.n} trades cannot be")
     return Kline(

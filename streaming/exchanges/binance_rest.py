@@ -20,7 +20,7 @@ import msgspec
 
 from shared.market.events import AggregateTrade, DeadLetter, Event, Origin, Trade
 from shared.market.instruments import Market
-from streaming.exchanges.amounts import exact, require_trade
+from streaming.exchanges.amounts import require_trade
 from streaming.exchanges.binance_events import taker
 from streaming.exchanges.binance_wire import AggTradeRow, TradeRow, to_us
 from streaming.exchanges.protocol import dead_letter
@@ -94,7 +94,7 @@ def read_trades(
     """
     try:
         rows = _rows_decoder.decode(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return dead_letter(origin, body, f"{call.path}: {error}", received_ns)
     decoder, translate = _KINDS[origin.channel]
     events: list[Event] = []
@@ -108,7 +108,7 @@ def read_trades(
                 continue
             found.add(row_id(row))
             events.append(translate(row, origin, received_ns))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             events.append(dead_letter(origin, bytes(raw), str(error), received_ns))
     return TradesAnswer(events, _outcomes(call.first_id, min(newest, call.last_id), found))
 
@@ -119,7 +119,7 @@ def row_id(row: AggTradeRow | TradeRow) -> int:
 
 
 def _aggregate_trade(row: AggTradeRow, origin: Origin, received_ns: int) -> AggregateTrade:
-    require_trade(row.p, row.q, exact)
+    require_trade(row.p, row.q)
     return AggregateTrade(
         origin=origin,
         received_ns=received_ns,
@@ -135,7 +135,7 @@ def _aggregate_trade(row: AggTradeRow, origin: Origin, received_ns: int) -> Aggr
 
 
 def _trade(row: TradeRow, origin: Origin, received_ns: int) -> Trade:
-    require_trade(row.price, row.qty, exact)
+    require_trade(row.price, row.qty)
     return Trade(
         origin=origin,
         received_ns=received_ns,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.market.book_sync import BookSync, FuturesRule, SpotRule, SyncState
+from shared.market.book_sync import BookSync, SpotRule, SyncState, UsdMarginedRule
 from shared.market.events import (
     BestQuote,
     BookDelta,
@@ -88,18 +88,11 @@ def feed(protocol: BinanceProtocol, recorded: list[Frame]) -> Iterator[Event]:
         if frame.kind == "ws":
             yield from protocol.receive(frame.raw, frame.recv_ns)
             continue
-        for subscription in protocol.silent() + live(protocol):
+        for subscription in [stream.subscription for stream in protocol.streams()]:
             is_book = subscription.channel.startswith("depth")
             if is_book and f"symbol={subscription.instrument.symbol}&" in frame.url + "&":
                 request = FetchSnapshot(subscription, "", 0)
                 yield from protocol.receive_snapshot(request, frame.raw.encode(), frame.recv_ns)
-
-
-def live(protocol: BinanceProtocol) -> list[Subscription]:
-    silent = set(protocol.silent())
-    return [
-        item.subscription for item in protocol._streams.values() if item.subscription not in silent
-    ]
 
 
 @pytest.fixture(scope="module", params=KNOWN, ids=str)
@@ -128,7 +121,7 @@ def test_trade_ids_are_those_of_the_file(played):
 
 def test_the_rebuilt_top_of_book_is_the_venues_best_quote(played):
     known, recorded, events = played
-    rule = SpotRule() if known.market is Market.SPOT else FuturesRule()
+    rule = SpotRule() if known.market is Market.SPOT else UsdMarginedRule()
     books: dict[str, BookSync] = {}
     quotes: dict[str, dict[int, BestQuote]] = {}
     for event in events:

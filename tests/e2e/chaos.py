@@ -31,15 +31,18 @@ Say = Callable[[str], None]
 class Chaos:
     """One deployment that plays a recording, its killer, and its judge."""
 
-    def __init__(self, recording: Path, data_dir: Path, port_offset: int, seed: int) -> None:
+    def __init__(
+        self, recording: Path, data_dir: Path, port_offset: int, seed: int, speed: float = 5
+    ) -> None:
         self._recording = recording
+        self._speed = speed
         self._data_dir = data_dir
         self._offset = port_offset
         self._random = random.Random(seed)
 
     def run(self, kills: int, say: Say) -> None:
         """Deploy, kill each part `kills` times, let it end, and compare; AssertionError if wrong."""
-        options = ["--recording", str(self._recording), "--speed", "5", "--rewind"]
+        options = ["--recording", str(self._recording), "--speed", str(self._speed), "--rewind"]
         self._script("deploy.sh", *options, "--port-offset", str(self._offset))
         try:
             parts = [part for part in PARTS for _ in range(kills)]
@@ -94,7 +97,7 @@ class Chaos:
         return [
             child.pid
             for child in psutil.Process(daemon["pid"]).children(recursive=True)
-            if "spawn_main" in " ".join(child.cmdline())
+            if _runs_an_asset(child)
         ]
 
     def _is_up(self) -> bool:
@@ -156,6 +159,13 @@ class Chaos:
             time.sleep(1)
 
 
+def _runs_an_asset(process: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False  # it has ended since it was listed
+
+
 def recorded_ids(recording: Path) -> set[str]:
     """Return the ids of a recording's trades."""
 
@@ -173,10 +183,12 @@ def main() -> None:
     parser.add_argument("recording", type=Path)
     parser.add_argument("--kills", type=int, default=5, help="of each part")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--speed", type=float, default=1, help="of the play, so that it lasts")
     parser.add_argument("--port-offset", type=int, default=13000)
     options = parser.parse_args()
+    recording = options.recording.resolve()
     with tempfile.TemporaryDirectory() as folder:
-        chaos = Chaos(options.recording.resolve(), Path(folder), options.port_offset, options.seed)
+        chaos = Chaos(recording, Path(folder), options.port_offset, options.seed, options.speed)
         chaos.run(options.kills, lambda text: sys.stdout.write(f"{text}\n") and sys.stdout.flush())
 
 

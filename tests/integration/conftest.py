@@ -79,6 +79,11 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
+def _own_spill(log: Path) -> dict[str, str]:
+    """A collector that a test kills must not leave records to the next one."""
+    return {"CRYPTO_STREAMING__SPILL_DIR": str(log.with_suffix(".spill"))}
+
+
 @contextmanager
 def running(
     arguments: list[str], environment: dict[str, str], log: Path
@@ -87,7 +92,7 @@ def running(
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
-            env=clean_environment() | environment,
+            env=clean_environment() | _own_spill(log) | environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=REPO,

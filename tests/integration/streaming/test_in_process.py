@@ -19,7 +19,7 @@ from shared.settings import (
     Settings,
     StreamingSettings,
 )
-from streaming.service import StreamingService
+from streaming.service import StreamingService, kafka_sink
 from tests.conftest import free_port
 from tests.integration.conftest import Venue, events, mock_exchange
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.kafka]
 
 
 @pytest.fixture(autouse=True)
-def collector():
+def garbage_collection():
     """Give the process its garbage collection back."""
     thresholds = gc.get_threshold()
     yield
@@ -51,11 +51,16 @@ def settings(venue: Venue, bootstrap: str, symbols: Path, http: int) -> Settings
         for name, value in venue.environment.items()
     }
     return Settings(
-        paths=PathSettings(symbols_file=symbols),
+        paths=PathSettings(symbols_file=symbols, data_dir=symbols.parent),
         kafka=KafkaSettings(bootstrap_servers=bootstrap),
         streaming=StreamingSettings(http_port=http, symbols_poll_s=0.1, metrics_interval_s=0.2),
         binance=BinanceSettings(**addresses),
     )
+
+
+def collector(settings: Settings) -> StreamingService:
+    clock = SystemClock()
+    return StreamingService(settings, clock, kafka_sink(settings, clock), None)
 
 
 class Ready:
@@ -91,7 +96,7 @@ async def test_symbols_come_and_go_while_the_service_runs(topics: str, tmp_path:
     write(symbols, {"BTCUSDT": True, "ETHUSDT": False})
     stop, ready = asyncio.Event(), Ready(http)
     with mock_exchange(22060, tmp_path / "mock.log", "simulate", "--rate", "50") as venue:
-        service = StreamingService(settings(venue, topics, symbols, http), SystemClock())
+        service = collector(settings(venue, topics, symbols, http))
         running = asyncio.create_task(service.run(stop))
         await ready.until([])
         (connection,) = service._connections.values()
@@ -110,8 +115,11 @@ async def test_symbols_come_and_go_while_the_service_runs(topics: str, tmp_path:
         await asyncio.wait_for(running, 30)
     found = events(topics, Feed.STREAM_STATUS)
     closed = [event for event in found if event.state is StreamState.CLOSED]
-    assert sorted({event.origin.symbol for event in closed}) == ["BTCUSDT", "ETHUSDT"]
-    assert {event.reason for event in closed} == {"unsubscribed"}
+    assert {(event.origin.symbol, event.reason) for event in closed} == {
+        ("BTCUSDT", "unsubscribed"),
+        ("ETHUSDT", "unsubscribed"),
+        ("ETHUSDT", "stopped"),
+    }
     first = [event for event in found if event.state is StreamState.FIRST_DATA]
     assert {(event.origin.symbol, event.origin.channel) for event in first} == {
         (symbol, channel)

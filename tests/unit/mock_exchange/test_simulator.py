@@ -4,7 +4,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_exchange.simulator import LISTINGS, Simulator
+from mock_exchange.listings import LISTINGS
+from mock_exchange.simulator import Simulator
+from mock_exchange.trade_memory import Page
 from shared.market.instruments import Market
 from streaming.exchanges.binance_events import translator
 
@@ -83,7 +85,7 @@ def test_every_message_is_one_that_the_collector_understands():
         for channel, data in [*run(sim, 5), sim.candle_message()]:
             decoder, translate = translator(channel)
             frame = msgspec.json.encode({"stream": "x", "data": data})
-            assert translate(decoder.decode(frame).data, None, 1, float) is not None
+            assert translate(decoder.decode(frame).data, None, 1) is not None
 
 
 def test_a_later_start_never_repeats_an_id():
@@ -98,3 +100,27 @@ def test_rest_rows_agree_with_each_other():
     rows = sim.kline_rows()
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
     assert all(Decimal(row[3]) <= Decimal(row[1]) <= Decimal(row[2]) for row in rows)
+
+
+def test_rest_tells_the_trades_that_were_sent_by_their_ids():
+    for market in (Market.SPOT, Market.UM):
+        sim = simulator(market)
+        messages = run(sim, 20)
+        sent = [data for channel, data in messages if channel == "aggTrade"]
+        rows = sim.aggregate_rows(Page(1000, sent[3]["a"]))
+        assert rows == [{key: data[key] for key in rows[0]} for data in sent[3:]][:1000]
+        fills = [data for channel, data in messages if channel == "trade"]
+        told = sim.trade_rows(Page(50, fills[7]["t"]))
+        assert [
+            (row["id"], row["price"], row["qty"], row["time"], row["isBuyerMaker"]) for row in told
+        ] == [(data["t"], data["p"], data["q"], data["T"], data["m"]) for data in fills[7:57]]
+        quotes = [Decimal(row["price"]) * Decimal(row["qty"]) for row in told]
+        assert [Decimal(row["quoteQty"]) for row in told] == quotes
+        assert ("isBestMatch" in told[0]) == (market is Market.SPOT)
+
+
+def test_a_skewed_clock_shows_in_event_times_only():
+    straight, skewed = simulator(), simulator()
+    skewed.skew_ms = -700
+    for (_, one), (_, other) in zip(run(straight, 5), run(skewed, 5), strict=True):
+        assert other == one | ({"E": one["E"] - 700} if "E" in one else {})

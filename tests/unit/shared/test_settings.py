@@ -105,3 +105,23 @@ def test_the_example_explains_every_variable_and_no_other():
         above = line
     expected = {name: str(value) for name, value in known_variables().items()}
     assert explained == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CRYPTO_STREAMING__SPILL_BYTES", "100000", "at least twice spill_segment_bytes"),
+        ("CRYPTO_RECORDER__MOST_BYTES", "100000", "at least twice file_bytes"),
+    ],
+)
+def test_a_total_that_holds_less_than_two_files_is_refused(monkeypatch, name, value, said):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=said):
+        load_settings()
+
+
+def test_spill_and_recordings_are_below_the_data_dir_unless_set(monkeypatch):
+    monkeypatch.setenv("CRYPTO_PATHS__DATA_DIR", "d")
+    monkeypatch.setenv("CRYPTO_RECORDER__DIR", "elsewhere")
+    assert load_settings().spill_dir == Path("d/spill")
+    assert load_settings().recorder_dir == Path("elsewhere")

@@ -1,10 +1,7 @@
-import pytest
-
-from shared.errors import ConfigurationError
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
 from shared.settings import BinanceSettings
 from streaming.binance_websocket import plan, protocol
-from streaming.config import Endpoint, RestLimits, spread
+from streaming.config import ConnectLimits, Endpoint, RestLimits, in_shard, spread
 
 
 def subscription(market: Market, channel: str, symbol: str = "BTCUSDT") -> Subscription:
@@ -12,7 +9,17 @@ def subscription(market: Market, channel: str, symbol: str = "BTCUSDT") -> Subsc
 
 
 ENDPOINT = Endpoint(
-    "e", Exchange.BINANCE, Market.SPOT, "ws", "http", RestLimits(100, "used"), 2, 60
+    "e",
+    Exchange.BINANCE,
+    Market.SPOT,
+    "ws",
+    "http",
+    RestLimits(100, "used"),
+    2,
+    60,
+    4,
+    ConnectLimits(9, 1),
+    9,
 )
 
 
@@ -58,9 +65,27 @@ def test_um_streams_go_to_the_route_that_delivers_them():
 
 def test_a_plan_becomes_a_protocol_of_its_market():
     item = plan(BinanceSettings(), [subscription(Market.SPOT, "trade")])[0]
-    assert protocol(item, 10).silent() == list(item.subscriptions)
+    made = protocol(item, 10)
+    assert [stream.subscription for stream in made.streams()] == list(item.subscriptions)
 
 
-def test_a_market_that_is_not_collected_is_named():
-    with pytest.raises(ConfigurationError, match=r"exchanges\.binance\.cm"):
-        plan(BinanceSettings(), [subscription(Market.CM, "trade")])
+def test_coin_margined_symbols_have_a_connection_of_their_own():
+    (item,) = plan(BinanceSettings(), [subscription(Market.CM, "depth@100ms", "BTCUSD_PERP")])
+    assert (item.name, item.endpoint.ws_url) == (
+        "binance-cm-0",
+        "wss://dstream.binance.com/stream",
+    )
+
+
+def test_an_instance_is_part_of_the_names():
+    (item,) = plan(BinanceSettings(), [subscription(Market.SPOT, "trade")], (), "b")
+    assert (item.name, item.endpoint.name) == ("binance-spot-b-0", "binance-spot-b")
+
+
+def test_shards_share_the_symbols_among_them():
+    instruments = [
+        subscription(Market.SPOT, "trade", f"S{number}").instrument for number in range(300)
+    ]
+    parts = [[item for item in instruments if in_shard(item, f"{i}/3")] for i in range(3)]
+    assert sorted(item for part in parts for item in part) == sorted(instruments)
+    assert all(len(part) > 60 for part in parts)

@@ -1,5 +1,3 @@
-from decimal import Decimal
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +22,7 @@ from shared.market.instruments import Exchange, Market
 from streaming import deduplicator as module
 from streaming.deduplicator import Deduplicator
 
-ONE = Decimal(1)
+ONE = "1"
 OLD = Origin(
     Exchange.BINANCE, Market.SPOT, "BTCUSDT", "BTCUSDT", "x", Source.BINANCE_WEBSOCKET, "c-0", 1
 )
@@ -205,3 +203,13 @@ def test_with_too_many_holes_the_oldest_ids_are_forgotten(monkeypatch):
     assert all(found.is_new(trade(number)) for number in (1, 3, 5, 7, 9))
     assert not any(found.is_new(trade(number)) for number in (5, 7, 9))
     assert found.is_new(trade(1)), "rather twice than never"
+
+
+def test_once_a_socket_has_ended_nobody_waits_for_its_deltas():
+    found = busy()
+    assert found.is_new(through(spot_delta(1), OLD))
+    assert not found.is_new(through(spot_delta(5), NEW)), "early: the old socket is on its way"
+    found.socket_ended(NEW)
+    assert not found.is_new(through(spot_delta(5), NEW))
+    found.socket_ended(OLD)
+    assert found.is_new(through(spot_delta(6), NEW))

@@ -4,10 +4,20 @@ import httpx
 import pytest
 
 from shared.errors import ConfigurationError
-from streaming.http_server import start_http_server
-from streaming.instrumentation import ConnectionStats, ProducerStats, StreamingCollector
+from streaming.http_server import Doors, start_http_server
+from streaming.instrumentation import (
+    ConnectionStats,
+    HealingStats,
+    ProducerStats,
+    StreamingCollector,
+)
 
-COLLECTOR = StreamingCollector(lambda: [ConnectionStats("a", received=3)], ProducerStats)
+
+def doors(reasons):
+    stats = [ConnectionStats("a", received=3)]
+    states = [("a", "live"), ("a", "live"), ("a", "stale")]
+    collector = StreamingCollector(lambda: stats, ProducerStats, lambda: states, HealingStats)
+    return Doors(lambda: reasons, lambda: iter([{"symbol": "X"}]), [collector])
 
 
 @pytest.fixture
@@ -19,7 +29,7 @@ def port():
 
 async def test_readiness_follows_the_reasons_it_is_given(port):
     reasons = ["a: not connected"]
-    runner = await start_http_server("127.0.0.1", port, lambda: reasons, COLLECTOR)
+    runner = await start_http_server("127.0.0.1", port, doors(reasons))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             assert (await client.get("/livez")).json() == {"alive": True}
@@ -31,9 +41,10 @@ async def test_readiness_follows_the_reasons_it_is_given(port):
             reasons.clear()
             ready = await client.get("/readyz")
             assert (ready.status_code, ready.json()) == (200, {"ready": True, "reasons": []})
-            assert (
-                'crypto_received_total{connection="a"} 3.0' in (await client.get("/metrics")).text
-            )
+            shown = (await client.get("/metrics")).text
+            assert 'crypto_received_total{connection="a"} 3.0' in shown
+            assert 'crypto_subscriptions{connection="a",state="live"} 2.0' in shown
+            assert (await client.get("/status")).json() == {"streams": [{"symbol": "X"}]}
     finally:
         await runner.cleanup()
 
@@ -43,4 +54,4 @@ async def test_a_taken_port_is_an_error_that_names_the_variable(port):
         holder.bind(("127.0.0.1", port))
         holder.listen()
         with pytest.raises(ConfigurationError, match="CRYPTO_STREAMING__HTTP_PORT"):
-            await start_http_server("127.0.0.1", port, list, COLLECTOR)
+            await start_http_server("127.0.0.1", port, doors([]))

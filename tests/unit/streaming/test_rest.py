@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import httpx
 import pytest
 from aiohttp import web
 
@@ -15,7 +14,7 @@ from streaming.exchanges.protocol import FetchSnapshot
 from streaming.rest import Priority, RestPool
 
 BTC = Subscription(Instrument(Exchange.BINANCE, Market.SPOT, "BTCUSDT", "BTCUSDT"), "depth@100ms")
-LIMITS = RestLimits(100, "x-used")
+LIMITS = RestLimits(150, "x-used")
 
 
 def request(path: str = "/depth", weight: int = 50, not_before_ns: int = 0) -> FetchSnapshot:
@@ -94,7 +93,7 @@ async def test_a_new_minute_has_its_whole_budget(venue):
 
 async def test_the_venue_is_believed_where_it_counts_more(venue):
     async def handler(_call):
-        return web.Response(body=b"{}", headers={"x-used": "99"})
+        return web.Response(body=b"{}", headers={"x-used": "149"})
 
     rest = RestPool(await venue(handler), LIMITS, SettableClock(0))
     await rest.fetch(request(weight=1))
@@ -198,15 +197,23 @@ async def test_snapshots_overtake_the_healing_that_waits_and_each_kind_keeps_its
     await rest.close()
 
 
-async def test_healing_leaves_half_of_the_minute_to_snapshots(venue):
+async def test_healing_and_snapshots_leave_each_other_a_part_of_the_minute(venue):
     async def handler(_call):
         return web.Response(body=b"{}")
 
     rest = RestPool(await venue(handler), LIMITS, SettableClock(0))
-    await rest.get("/depth", 50, Priority.HEALING)
+    await rest.get("/depth", 75, Priority.HEALING)
     held = asyncio.create_task(rest.get("/depth", 1, Priority.HEALING))
     assert await blocked(held)
     assert await rest.fetch(request()) == b"{}", "a snapshot passes the healing that waits"
+    held.cancel()
+    await rest.close()
+    rest = RestPool(await venue(handler), LIMITS, SettableClock(0))
+    for _ in range(2):
+        await rest.fetch(request())
+    held = asyncio.create_task(rest.fetch(request()))
+    assert await blocked(held)
+    assert await rest.get("/depth", 50, Priority.HEALING) == b"{}", "healing passes it in turn"
     held.cancel()
     await rest.close()
 
@@ -289,7 +296,7 @@ async def test_what_nobody_foresaw_reaches_the_asker_and_the_next_call_goes_on(v
         return web.Response(body=b"{}")
 
     rest = RestPool(await venue(handler), LIMITS, SystemClock())
-    with pytest.raises(httpx.InvalidURL):
+    with pytest.raises(VenueError, match="InvalidURL"):
         await rest.fetch(request("/\x00", weight=1))
     assert await rest.fetch(request()) == b"{}"
     await rest.close()

@@ -1,6 +1,6 @@
 import pytest
 
-from shared.market.book_sync import BookSync, FuturesRule, Gap, SpotRule, SyncState
+from shared.market.book_sync import BookSync, Gap, SpotRule, SyncState, UsdMarginedRule
 from shared.market.events import BookDelta, Origin, Source
 from shared.market.instruments import Exchange, Market
 
@@ -85,7 +85,7 @@ def test_a_crossed_book_counts_as_a_gap():
     ],
 )
 def test_a_futures_delta_joins_by_overlap_or_by_its_previous_id(item, joins):
-    sync = BookSync(FuturesRule())
+    sync = BookSync(UsdMarginedRule())
     assert sync.snapshot(10, BID, ASK) is None
     gap = sync.apply(item)
     assert (gap is None) is joins
@@ -93,7 +93,7 @@ def test_a_futures_delta_joins_by_overlap_or_by_its_previous_id(item, joins):
 
 
 def test_futures_deltas_follow_by_previous_id_alone():
-    sync = BookSync(FuturesRule())
+    sync = BookSync(UsdMarginedRule())
     sync.start_from(10, BID, ASK)
     assert sync.apply(delta(50, 60, 10)) is None
     assert sync.apply(delta(40, 55, 9)) is None
@@ -102,7 +102,7 @@ def test_futures_deltas_follow_by_previous_id_alone():
 
 
 def test_a_futures_delta_before_the_snapshot_is_stale():
-    sync = BookSync(FuturesRule())
+    sync = BookSync(UsdMarginedRule())
     sync.snapshot(10, BID, ASK)
     assert sync.apply(delta(5, 9, 4)) is None
     assert sync.state is SyncState.JOINING

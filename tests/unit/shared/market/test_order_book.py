@@ -60,3 +60,25 @@ def test_a_price_written_with_other_zeros_is_the_same_level():
     ]
     side.apply([("10.100", "0.000")])
     assert len(side) == 2
+
+
+def test_levels_beyond_a_cut_snapshot_are_not_known():
+    book = OrderBook()
+    book.replace([level("10", "1"), level("9", "1")], [level("11", "1"), level("12", "1")], 2)
+    book.apply([level("8", "5"), level("9.5", "2")], [level("13", "5"), level("11.5", "2")])
+    assert book.best_bids(9) == [level("10", "1"), level("9.5", "2"), level("9", "1")]
+    assert book.best_asks(9) == [level("11", "1"), level("11.5", "2"), level("12", "1")]
+    assert (book.has_run_out(3), book.has_run_out(4)) == (False, True)
+    book.apply([level("10", "0"), level("9.5", "0")], [])
+    assert book.has_run_out(3)
+
+
+def test_a_whole_snapshot_reaches_as_far_as_there_are_levels():
+    book = OrderBook()
+    book.replace([level("10", "1")], [level("11", "1")], 2)
+    book.apply([level("8", "5")], [])
+    assert len(book.best_bids(9)) == 2
+    assert not book.has_run_out(99)
+    book.replace([level("10", "1")], [])
+    book.apply([level("10", "0")], [])
+    assert book.best_bids(1) == []

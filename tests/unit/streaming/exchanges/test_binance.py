@@ -16,7 +16,7 @@ from shared.market.events import (
 )
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
 from streaming.exchanges.binance import BinanceProtocol, stream_name
-from streaming.exchanges.protocol import FetchSnapshot, Reconnect, SendText
+from streaming.exchanges.protocol import FetchSnapshot, Reconnect, RollOver, SendText
 
 TRADE = {
     "e": "trade",
@@ -89,7 +89,7 @@ def states(events):
 
 def test_opening_asks_for_every_stream_in_one_message():
     protocol = BinanceProtocol(Market.SPOT, "c", [subscription("trade"), subscription("aggTrade")])
-    assert protocol.open(0) == []
+    assert states(protocol.open(0)) == [StreamState.SUBSCRIBED] * 2
     assert protocol.has_commands
     (command,) = protocol.commands()
     assert isinstance(command, SendText)
@@ -100,8 +100,8 @@ def test_opening_asks_for_every_stream_in_one_message():
     }
     assert not protocol.has_commands
     acknowledged = protocol.receive(b'{"result":null,"id":1}', 0)
-    assert states(acknowledged) == [StreamState.SUBSCRIBED] * 2
-    assert protocol.silent() == [subscription("trade"), subscription("aggTrade")]
+    assert states(acknowledged) == [StreamState.ACKNOWLEDGED] * 2
+    assert [stream.life.is_healthy for stream in protocol.streams()] == [False, False]
 
 
 def test_a_trade_keeps_its_decimals_its_times_and_the_takers_side():
@@ -200,10 +200,10 @@ def test_a_refused_request_reconnects_in_both_shapes_of_errors(data):
         b'{"stream":"!serverShutdown","data":{"e":"serverShutdown"}}',
     ],
 )
-def test_a_server_shutdown_reconnects_and_is_no_error(data):
+def test_a_server_shutdown_rolls_over_and_is_no_error(data):
     protocol = opened("trade")
     assert protocol.receive(data, 5) == []
-    assert protocol.commands() == [Reconnect("serverShutdown")]
+    assert protocol.commands() == [RollOver("serverShutdown", is_urgent=True)]
 
 
 def test_a_jump_of_spot_trade_ids_is_a_gap_with_both_ids_also_over_a_reconnect():
@@ -286,14 +286,18 @@ def test_a_changed_subscription_touches_only_what_differs():
     protocol.receive(frame("trade", TRADE), 5)
     closed = protocol.subscribe([subscription("trade"), subscription("bookTicker")], 6)
     assert [(event.state, event.origin.channel) for event in closed] == [
-        (StreamState.CLOSED, "aggTrade")
+        (StreamState.SUBSCRIBED, "bookTicker"),
+        (StreamState.CLOSED, "aggTrade"),
     ]
     requests = [json.loads(command.text) for command in protocol.commands()]
     assert [(item["method"], item["params"]) for item in requests] == [
         ("SUBSCRIBE", ["btcusdt@bookTicker"]),
         ("UNSUBSCRIBE", ["btcusdt@aggTrade"]),
     ]
-    assert protocol.silent() == [subscription("bookTicker")]
+    assert [stream.life.state for stream in protocol.streams()] == [
+        StreamState.FIRST_DATA,
+        StreamState.SUBSCRIBED,
+    ]
     assert protocol.receive(b'{"result":null,"id":3}', 7) == []
 
 
@@ -320,3 +324,204 @@ def test_stream_names_are_the_venues():
 def test_a_channel_that_binance_does_not_have_is_refused():
     with pytest.raises(KeyError, match="moods"):
         BinanceProtocol(Market.SPOT, "c", [subscription("moods")])
+
+
+SECOND = 10**9
+
+
+def methods(protocol) -> list[str]:
+    return [json.loads(item.text)["method"] for item in protocol.commands()]
+
+
+def test_a_stream_that_was_acknowledged_and_never_delivers_is_named_asked_again_and_moved():
+    protocol = opened("trade", "aggTrade")
+    protocol.receive(b'{"result":null,"id":1}', 0)
+    for second in range(1, 15):
+        protocol.receive(frame("trade", TRADE | {"t": second}), second * SECOND)
+        told = states(protocol.tick(second * SECOND))
+        assert told == ([StreamState.LIVE] if second == 1 else [])
+    named, again = protocol.tick(15 * SECOND)
+    assert (named.state, named.origin.channel) == (StreamState.UNPROVED, "aggTrade")
+    assert (again.state, again.origin.channel) == (StreamState.SUBSCRIBED, "aggTrade")
+    assert again.reason == "again: no data for 15.0 s"
+    assert methods(protocol) == ["UNSUBSCRIBE", "SUBSCRIBE"]
+    assert protocol.tick(29 * SECOND) == []
+    protocol.receive(frame("trade", TRADE | {"t": 15}), 30 * SECOND)
+    protocol.tick(30 * SECOND)
+    assert protocol.commands() == [RollOver("btcusdt@aggTrade stays silent")]
+
+
+def test_a_socket_on_which_nothing_comes_is_replaced():
+    protocol = opened("trade", "aggTrade")
+    assert states(protocol.tick(15 * SECOND)) == [StreamState.UNPROVED] * 2
+    assert protocol.commands() == [RollOver("every stream is silent")]
+
+
+def test_a_closed_socket_is_not_looked_at():
+    protocol = opened("trade")
+    protocol.close("cut", 1)
+    assert protocol.tick(99 * SECOND) == []
+
+
+def successor(before, *channels, market=Market.SPOT):
+    wanted = [subscription(item, market) for item in channels]
+    protocol = BinanceProtocol(market, "c", wanted)
+    protocol.open(0, beside=True, epoch=before.control_origin.epoch + 1)
+    protocol.commands()
+    return protocol
+
+
+def agg(number: int) -> bytes:
+    return frame("aggTrade", AGGREGATE | {"a": number})
+
+
+def test_a_successor_goes_on_where_the_trades_of_the_other_ended():
+    old = opened("aggTrade", "bookTicker")
+    old.receive(agg(5), 1)
+    new = successor(old, "aggTrade", "bookTicker")
+    assert new.control_origin.epoch == 2
+    assert new.adopt(old, 2) == []
+    (gap,) = only(new.receive(agg(8), 3), StreamStatus)[1:]
+    assert (gap.state, gap.expected, gap.received) == (StreamState.GAP, 6, 8)
+
+
+def test_a_hole_between_two_connections_is_a_gap_and_an_overlap_is_none():
+    old = opened("aggTrade")
+    old.receive(agg(5), 1)
+    late, early = successor(old, "aggTrade"), successor(old, "aggTrade")
+    late.receive(agg(8), 2)
+    (gap,) = late.adopt(old, 3)
+    assert (gap.state, gap.expected, gap.received) == (StreamState.GAP, 6, 8)
+    early.receive(agg(4), 2)
+    assert early.adopt(old, 3) == []
+    assert only(early.receive(agg(6), 3), StreamStatus) == []
+
+
+def test_a_successor_takes_the_book_over_and_asks_for_none():
+    old = opened("depth@100ms")
+    old.receive(delta(9, 11), 5)
+    old.receive_snapshot(old.commands()[0], SNAPSHOT, 6)
+    old.receive(delta(12, 13, 100, b=[["9.5", "2"]]), 7)
+    new = successor(old, "depth@100ms")
+    assert only(new.receive(delta(12, 13, 100, b=[["9.5", "2"]]), 8), BookSnapshot) == []
+    new.receive(delta(14, 15, 200, b=[["9.6", "3"]]), 9)
+    assert new.commands() == []
+    assert new.adopt(old, 10) == []
+    (told,) = only(new.receive(delta(16, 16, 300), 11), BookSnapshot)
+    assert told.bids[:2] == [("9.6", "3"), ("9.5", "2")]
+    assert new.commands() == []
+
+
+def test_a_book_that_does_not_join_the_others_is_fetched():
+    old = opened("depth@100ms")
+    old.receive(delta(9, 11), 5)
+    old.receive_snapshot(old.commands()[0], SNAPSHOT, 6)
+    new = successor(old, "depth@100ms")
+    new.receive(delta(20, 21), 8)
+    assert states(new.adopt(old, 10)) == [StreamState.GAP]
+    assert isinstance(new.commands()[0], FetchSnapshot)
+
+
+def test_a_book_that_the_other_did_not_have_is_fetched():
+    old = opened("depth@100ms")
+    new = successor(old, "depth@100ms")
+    assert new.adopt(old, 1) == []
+    assert new.commands() == [], "before its first delta a book waits"
+    new = successor(old, "depth@100ms", "aggTrade")
+    new.receive(delta(20, 21), 2)
+    new.receive(agg(1), 2)
+    assert new.adopt(old, 3) == []
+    assert isinstance(new.commands()[0], FetchSnapshot)
+    another = successor(opened("trade"), "depth@100ms")
+    another.receive(delta(20, 21), 2)
+    another.adopt(opened("trade"), 3)
+    assert isinstance(another.commands()[0], FetchSnapshot)
+
+
+def test_a_book_that_runs_out_of_known_levels_is_fetched_anew():
+    protocol = opened("depth@100ms")
+    protocol.receive(delta(9, 11), 5)
+    levels = [[f"{2000 - number}", "1"] for number in range(1000)]
+    body = json.dumps({"lastUpdateId": 10, "bids": levels, "asks": [["3000", "1"]]}).encode()
+    protocol.receive_snapshot(protocol.commands()[0], body, 6)
+    gone = [[f"{2000 - number}", "0"] for number in range(950)] + [["900", "7"]]
+    (told,) = only(protocol.receive(delta(12, 13, 60_000, b=gone), 7), BookSnapshot)
+    assert len(told.bids) == 50, "900 lies beyond the snapshot's reach"
+    assert isinstance(protocol.commands()[0], FetchSnapshot)
+
+
+def test_a_candle_with_a_negative_number_of_trades_is_refused():
+    protocol = opened("kline_1m")
+    (letter,) = protocol.receive(frame("kline_1m", {"E": 1, "k": CANDLE | {"n": -1}}), 1)
+    assert isinstance(letter, DeadLetter)
+    assert "-1 trades" in letter.reason
+
+
+def test_a_successor_with_more_streams_than_the_other_asks_for_what_is_new():
+    old, new = opened("aggTrade"), successor(opened("aggTrade"), "aggTrade", "depth@100ms")
+    assert new.adopt(old, 1) == []
+    assert new.commands() == []
+
+
+def test_one_absurd_trade_id_does_not_blind_the_count_of_gaps():
+    protocol = opened("aggTrade")
+    protocol.receive(agg(5), 1)
+    assert only(protocol.receive(agg(10**15), 2), StreamStatus) == []
+    assert only(protocol.receive(agg(6), 3), StreamStatus) == []
+    assert states(protocol.receive(agg(9), 4)) == [StreamState.GAP]
+
+
+def test_a_jump_that_a_second_id_confirms_is_a_gap():
+    protocol = opened("aggTrade")
+    protocol.receive(agg(5), 1)
+    protocol.receive(agg(10**15), 2)
+    (gap,) = only(protocol.receive(agg(10**15 + 1), 3), StreamStatus)
+    assert (gap.expected, gap.received) == (6, 10**15 + 1)
+
+
+def test_a_successor_joins_where_the_other_has_come_to():
+    old = opened("aggTrade", "depth@100ms", "bookTicker")
+    old.receive(agg(5), 1)
+    old.receive(delta(9, 11), 5)
+    old.receive_snapshot(old.commands()[0], SNAPSHOT, 6)
+    new = successor(old, "aggTrade", "depth@100ms", "bookTicker", "trade")
+    assert new.joins(old), "nothing has come yet"
+    new.receive(agg(8), 7)
+    assert not new.joins(old)
+    old.receive(agg(6), 8)
+    old.receive(agg(7), 8)
+    assert new.joins(old)
+    new.receive(delta(15, 16), 9)
+    assert not new.joins(old)
+    old.receive(delta(12, 14), 9)
+    assert new.joins(old)
+
+
+def test_a_long_refused_frame_keeps_its_beginning():
+    protocol = opened("trade")
+    (letter,) = protocol.receive(frame("trade", {"x": "y" * 200_000}), 1)
+    assert len(letter.payload) == 100_000
+    assert "100000 of 2000" in letter.reason
+
+
+def test_json_without_end_is_refused():
+    protocol = opened("trade")
+    deep = b'{"stream":"btcusdt@trade","data":' + b"[" * 100_000
+    assert isinstance(protocol.receive(deep, 1)[0], DeadLetter)
+    assert isinstance(protocol.receive(b"[" * 100_000, 1)[0], DeadLetter)
+
+
+def test_a_closed_connections_streams_are_not_healthy():
+    protocol = opened("trade")
+    protocol.receive(frame("trade", TRADE), 1)
+    protocol.close("cut", 2)
+    (stream,) = protocol.streams()
+    assert (stream.life.state, stream.life.is_healthy) == (StreamState.BROKEN, False)
+
+
+def test_time_in_which_nothing_was_read_is_excused():
+    protocol = opened("trade", "aggTrade")
+    protocol.receive(frame("trade", TRADE), 1)
+    protocol.tick(10 * SECOND)
+    protocol.excuse(900 * SECOND)
+    assert states(protocol.tick(901 * SECOND)) == []

@@ -150,7 +150,7 @@ def test_a_row_that_comes_twice_or_was_not_asked_for_is_published_once_or_not():
     ("fault", "reason"),
     [
         ({"p": "0", "q": "0", "f": -1, "l": -1}, "must be above 0"),
-        ({"p": "NaN"}, "not a decimal"),
+        ({"p": "NaN"}, "not only digits"),
     ],
 )
 def test_a_row_that_is_no_trade_is_a_dead_letter_in_its_place(fault, reason):

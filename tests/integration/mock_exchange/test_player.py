@@ -1,0 +1,83 @@
+"""A recording that is played: REST and `/truth` tell what was sent, faults apply as in a simulation."""
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+
+import httpx
+from websockets.asyncio.client import connect
+
+from mock_exchange.fault_kinds import decode_faults
+from mock_exchange.player import Player
+from mock_exchange.server import MockServer
+from shared.clock import SystemClock
+from shared.market.recording import Frame, FrameKind, write_frame
+
+TRADES = "btcusdt@aggTrade"
+DEPTH = "btcusdt@depth@100ms"
+
+
+def trade(number: int) -> dict:
+    return {"e": "aggTrade", "E": number, "s": "BTCUSDT", "a": number, "p": "1.0", "q": "2.0"} | {
+        "f": number * 2,
+        "l": number * 2 + 1,
+        "T": 1000 + number,
+        "m": True,
+    }
+
+
+def delta(number: int) -> dict:
+    return {"e": "depthUpdate", "U": number, "u": number, "b": [["1.0", "1.0"]], "a": []}
+
+
+def recording(path: Path) -> Path:
+    """Twenty trades and deltas of spot, with the snapshot that the deltas join."""
+    ws, rest = "wss://stream.binance.com/stream", "https://api.binance.com/api/v3/depth"
+    with gzip.open(path, "wb") as file:
+        for number in range(1, 21):
+            for stream, data in ((TRADES, trade(number)), (DEPTH, delta(number))):
+                text = json.dumps({"stream": stream, "data": data}, separators=(",", ":"))
+                write_frame(file, Frame(number * 1000, FrameKind.WS, ws, text))
+            if number == 5:
+                book = json.dumps({"lastUpdateId": 5, "bids": [["1.0", "1.0"]], "asks": []})
+                url = f"{rest}?symbol=BTCUSDT&limit=1000"
+                write_frame(file, Frame(number * 1000, FrameKind.HTTP, url, book))
+    return path
+
+
+async def test_what_was_played_can_be_told_again_by_id(serving, tmp_path):
+    server = MockServer(
+        SystemClock(),
+        decode_faults(
+            [
+                {"kind": "skip", "streams": TRADES, "count": 2},
+                {"kind": "snapshot", "stale": True, "at_s": 0, "count": 2},
+            ]
+        ),
+    )
+    server.venue = Player([recording(tmp_path / "r.jsonl.gz")], server, SystemClock())
+    async with serving(server) as (spot, control):
+        url = f"ws://{spot}/stream?streams={TRADES}/{DEPTH}"
+        trades = f"http://{spot}/api/v3/aggTrades?symbol=BTCUSDT"
+        depth = f"http://{spot}/api/v3/depth?symbol=BTCUSDT"
+        async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(20):
+            assert (await http.get(trades)).json() == []
+            assert (await http.get(trades.replace("BTC", "NO"))).status_code == 400
+            async with connect(url) as client:
+                # It stands where the book was asked for: three trades of five got through.
+                before = [json.loads(await client.recv()) for _ in range(8)]
+                assert [row["a"] for row in (await http.get(trades)).json()] == [1, 2, 3, 4, 5]
+                assert (await http.get(depth)).json()["lastUpdateId"] == 5
+                after = [json.loads(await client.recv()) for _ in range(30)]
+                assert (await http.get(depth)).json()["lastUpdateId"] == 5  # stale
+                assert (await http.get(depth)).json()["lastUpdateId"] == 20
+            seen = [frame["data"]["a"] for frame in before + after if frame["stream"] == TRADES]
+            assert seen == list(range(3, 21))
+            missed = (await http.get(f"{trades}&fromId=1&limit=2")).json()
+            assert missed == [{key: trade(number)[key] for key in missed[0]} for number in (1, 2)]
+            for stream, ranges in ((TRADES, [[3, 20]]), (DEPTH, [[1, 20]])):
+                answer = await http.get(f"http://{control}/truth?market=spot&stream={stream}")
+                account = answer.json()
+                assert account["venue"]["ranges"] == [[1, 20]]
+                assert account["clients"][0]["ranges"] == ranges
