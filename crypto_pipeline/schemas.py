@@ -15,6 +15,8 @@ PRICE = "decimal(17,8)"
 QUANTITY = "decimal(20,8)"
 NOTIONAL = "decimal(38,16)"
 VOLUME = "decimal(30,8)"
+MID = "decimal(20,9)"
+"""Half of a sum of two prices."""
 LEVELS = f"array<struct<price:{PRICE},quantity:{QUANTITY}>>"
 TIME = "timestamp"
 

@@ -1,8 +1,6 @@
-"""Every table of the lake as one value: key, ordering, sources, columns, and how it is written."""
+"""Every table of the lake as one value; those of gold stand in `gold_tables`."""
 
-from dataclasses import dataclass
-from enum import StrEnum
-
+from crypto_pipeline.gold_tables import GOLD_TABLES
 from crypto_pipeline.schemas import (
     DATE,
     LEVELS,
@@ -10,78 +8,37 @@ from crypto_pipeline.schemas import (
     PRICE,
     QUANTITY,
     TIME,
-    VOLUME,
     Column,
     bronze_columns,
 )
+from crypto_pipeline.specs import (
+    CANDLE,
+    CHANNEL,
+    IDENTITY,
+    SEQUENCE,
+    TRADE_SPAN,
+    Layer,
+    TableSpec,
+    WriteMode,
+)
 from shared.market.topics import Feed
 
+__all__ = [
+    "BRONZE_FEEDS",
+    "RECORD_KEY",
+    "TABLES",
+    "Layer",
+    "TableSpec",
+    "WriteMode",
+    "bronze_table",
+]
 
-class Layer(StrEnum):
-    """Bronze holds records as they came, silver one row per fact, gold what is computed."""
-
-    BRONZE = "bronze"
-    SILVER = "silver"
-    GOLD = "gold"
-    QUALITY = "quality"
-
-
-class WriteMode(StrEnum):
-    """Append in bulk (copy on write), or upsert by key (merge on read, bucket index)."""
-
-    APPEND = "bulk_insert"
-    UPSERT = "upsert"
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """One Hudi table, partitioned by `symbol` and `date`.
-
-    `ordering` decides between two rows of one key: the greater wins.
-    """
-
-    name: str
-    layer: Layer
-    description: str
-    sources: tuple[str, ...]
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    ordering: str | None = None
-
-    @property
-    def mode(self) -> WriteMode:
-        """How rows are written: what has an ordering is upserted."""
-        return WriteMode.UPSERT if self.ordering else WriteMode.APPEND
-
-
-_IDENTITY = (
-    Column("exchange", "string", "Venue"),
-    Column("market", "string", "spot, um or cm"),
-    Column("symbol", "string", "Canonical symbol; partition"),
-)
-_CHANNEL = Column("channel", "string", "The venue's channel that the row came through")
 _RECEIPT = (
     Column("event_time", TIME, "The venue's time of the message; null where it sends none"),
     Column("received_ns", "bigint", "When we received it, ns since the epoch by our clock"),
     Column("source", "string", "WebSocket, REST, archive or replay"),
     Column("connection", "string", "Socket it came through"),
     Column("epoch", "bigint", "That socket's connection count"),
-)
-_SEQUENCE = Column("row_order", "bigint", "Decides between two forms of one row: the greater wins")
-_CANDLE = (
-    Column("open", PRICE),
-    Column("high", PRICE),
-    Column("low", PRICE),
-    Column("close", PRICE),
-    Column("volume", VOLUME, "Base quantity traded"),
-    Column("quote_volume", NOTIONAL, "Sum of price times quantity, exact"),
-    Column("trade_count", "bigint", "Fills"),
-    Column("taker_buy_volume", VOLUME, "Base quantity bought by takers"),
-    Column("taker_buy_quote_volume", NOTIONAL, "Notional bought by takers"),
-)
-_TRADE_SPAN = (
-    Column("first_trade_id", "string", "Id of the first fill"),
-    Column("last_trade_id", "string", "Id of the last fill"),
 )
 RECORD_KEY = ("kafka_topic", "kafka_partition", "kafka_offset")
 _BRONZE_TEXT = {
@@ -112,8 +69,8 @@ _SILVER = (
         key=("exchange", "market", "symbol", "channel", "trade_id"),
         ordering="row_order",
         columns=(
-            *_IDENTITY,
-            _CHANNEL,
+            *IDENTITY,
+            CHANNEL,
             Column("trade_id", "string", "The venue's id, as text: some venues use UUIDs"),
             Column("trade_sequence", "bigint", "The id as a number, null where it is none"),
             Column("price", PRICE),
@@ -122,9 +79,9 @@ _SILVER = (
             Column("side", "string", "The taker's side"),
             Column("trade_time", TIME, "When it traded, by the venue"),
             Column("execution_type", "string", "Futures: MARKET, INSURANCE_FUND, ADL or NA"),
-            *_TRADE_SPAN,
+            *TRADE_SPAN,
             *_RECEIPT,
-            _SEQUENCE,
+            SEQUENCE,
             DATE,
         ),
     ),
@@ -136,16 +93,16 @@ _SILVER = (
         key=("exchange", "market", "symbol", "interval", "open_time"),
         ordering="row_order",
         columns=(
-            *_IDENTITY,
-            _CHANNEL,
+            *IDENTITY,
+            CHANNEL,
             Column("interval", "string"),
             Column("open_time", TIME),
             Column("close_time", TIME, "Inclusive, as the venue says it"),
-            *_CANDLE,
-            *_TRADE_SPAN,
+            *CANDLE,
+            *TRADE_SPAN,
             Column("is_closed", "boolean", "Only a closed candle is final"),
             *_RECEIPT,
-            _SEQUENCE,
+            SEQUENCE,
             DATE,
         ),
     ),
@@ -157,8 +114,8 @@ _SILVER = (
         key=("exchange", "market", "symbol", "channel", "update_id"),
         ordering="row_order",
         columns=(
-            *_IDENTITY,
-            _CHANNEL,
+            *IDENTITY,
+            CHANNEL,
             Column("update_id", "bigint", "Book update after which it stood"),
             Column("bid_price", PRICE),
             Column("bid_quantity", QUANTITY),
@@ -166,7 +123,7 @@ _SILVER = (
             Column("ask_quantity", QUANTITY),
             Column("transaction_time", TIME),
             *_RECEIPT,
-            _SEQUENCE,
+            SEQUENCE,
             DATE,
         ),
     ),
@@ -178,59 +135,14 @@ _SILVER = (
         key=("exchange", "market", "symbol", "channel", "second"),
         ordering="row_order",
         columns=(
-            *_IDENTITY,
-            _CHANNEL,
+            *IDENTITY,
+            CHANNEL,
             Column("second", TIME, "Start of the second of event time"),
             Column("last_update_id", "bigint", "Last update applied in that second"),
             Column("event_time", TIME, "Time of that update"),
             Column("bids", LEVELS, "Best (highest) first"),
             Column("asks", LEVELS, "Best (lowest) first"),
-            _SEQUENCE,
-            DATE,
-        ),
-    ),
-)
-_GOLD = (
-    TableSpec(
-        name="gold_ohlcv",
-        layer=Layer.GOLD,
-        description="Candles of 1s to 1d from fills, each fill counted once",
-        sources=("silver_trades",),
-        key=("exchange", "market", "symbol", "interval", "window_start"),
-        ordering="row_order",
-        columns=(
-            *_IDENTITY,
-            Column("interval", "string", "1s 1m 5m 15m 1h 4h 1d"),
-            Column("window_start", TIME, "UTC"),
-            *_CANDLE,
-            Column("vwap", "double", "quote_volume / volume"),
-            *_TRADE_SPAN,
-            Column("first_trade_time", TIME),
-            Column("last_trade_time", TIME),
-            _SEQUENCE,
-            DATE,
-        ),
-    ),
-    TableSpec(
-        name="gold_book_metrics",
-        layer=Layer.GOLD,
-        description="Spread, depth and imbalance per minute, over its observed seconds",
-        sources=("silver_book",),
-        key=("exchange", "market", "symbol", "channel", "window_start"),
-        ordering="row_order",
-        columns=(
-            *_IDENTITY,
-            _CHANNEL,
-            Column("window_start", TIME, "Start of the minute, UTC"),
-            Column("seconds", "bigint", "Seconds of the minute with a valid book"),
-            Column("mid_close", "double", "Mean of best bid and ask at the last observed second"),
-            Column("spread_bps_avg", "double", "(ask - bid) / mid, in basis points"),
-            Column("spread_bps_min", "double"),
-            Column("spread_bps_max", "double"),
-            Column("bid_depth_avg", "double", "Base quantity of the best ten bids"),
-            Column("ask_depth_avg", "double", "Base quantity of the best ten asks"),
-            Column("imbalance_avg", "double", "(bids - asks) / (bids + asks) of those depths"),
-            _SEQUENCE,
+            SEQUENCE,
             DATE,
         ),
     ),
@@ -249,14 +161,14 @@ _QUALITY = (
             Column("kafka_offset", "bigint", "First offset of a lost range"),
             Column("last_offset", "bigint", "Last offset of a lost range, else the same"),
             Column("kafka_timestamp", TIME),
-            *_IDENTITY,
+            *IDENTITY,
             Column("reason", "string", "Field and value that were refused, or what was lost"),
             Column("payload", "string", "The record as it came"),
-            _SEQUENCE,
+            SEQUENCE,
             DATE,
         ),
     ),
 )
 
-TABLES = {spec.name: spec for spec in (*_BRONZE, *_SILVER, *_GOLD, *_QUALITY)}
+TABLES = {spec.name: spec for spec in (*_BRONZE, *_SILVER, *GOLD_TABLES, *_QUALITY)}
 BRONZE_FEEDS = tuple(_BRONZE_TEXT)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import cached_property
 
 import msgspec
 from dagster import MaterializeResult
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.describe import Stopwatch, idle, written
 from crypto_pipeline.resources import LakehouseResource
@@ -16,11 +18,33 @@ from crypto_pipeline.utils import hudi_utils
 _INSTANT = "%Y%m%d%H%M%S%f"
 
 
-class SourceCheckpoint(msgspec.Struct, frozen=True):
-    """Completion time of the last source commit that a table's commit covers."""
+class SourceCheckpoint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Completion time of the last source commit that a table's commit covers, and of its other sources."""
 
     source: str
     until: str
+    others: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """The symbols and days that an increment touches; files are pruned by them."""
+
+    symbols: frozenset[str]
+    dates: frozenset[str]
+
+    def near(self, reach_days: int) -> list[str]:
+        """Return these days and as many before and after."""
+        days = [date.fromisoformat(text) for text in self.dates]
+        reach = range(-reach_days, reach_days + 1)
+        return sorted(
+            {(day + timedelta(days=number)).isoformat() for day in days for number in reach}
+        )
+
+    def within(self, table: DataFrame, reach_days: int = 0) -> DataFrame:
+        """Return a table's rows of these symbols, on these days and as many before and after."""
+        is_near = F.col("date").isin(self.near(reach_days))
+        return table.where(F.col("symbol").isin(sorted(self.symbols)) & is_near)
 
 
 @dataclass(frozen=True)
@@ -31,6 +55,7 @@ class Increment:
     source: TableSpec
     after: str | None
     until: str
+    others: tuple["Increment", ...] = ()
 
     @property
     def rows(self) -> DataFrame:
@@ -39,8 +64,21 @@ class Increment:
 
     @property
     def row_order(self) -> int:
-        """A number that grows from commit to commit: the source's completion time."""
-        return int(self.until)
+        """A number that grows from commit to commit: the sources' completion times, added."""
+        return int(self.until) + sum(int(other.until) for other in self.others)
+
+    @cached_property
+    def partitions(self) -> Partitions:
+        """The partitions of the new rows of all sources; from the timeline alone where it reaches."""
+        pairs = {pair for part in (self, *self.others) for pair in part.pairs()}
+        return Partitions(
+            frozenset(symbol for symbol, _ in pairs), frozenset(day for _, day in pairs)
+        )
+
+    def around(self, name: str, reach_days: int = 0) -> DataFrame | None:
+        """Return a table's rows in and around the new rows' partitions, None while it does not exist."""
+        table = self.table(name)
+        return None if table is None else self.partitions.within(table, reach_days)
 
     def before(self, span: timedelta) -> DataFrame | None:
         """Return the source rows of the commits that completed in a span before this increment."""
@@ -61,6 +99,16 @@ class Increment:
             return None
         return hudi_utils.read(self.lakehouse.spark, spec, self.lakehouse.lake)
 
+    def pairs(self) -> set[tuple[str, str]]:
+        """Return (symbol, date) of the new rows of the first source."""
+        lake, source = self.lakehouse.lake, self.source
+        known = hudi_utils.commits(lake, source)
+        if self.after is None or known[-1].completed > self.after:
+            rows = self.rows.select("symbol", "date").distinct().collect()
+            return {(row["symbol"], row["date"]) for row in rows}
+        new = (item for item in known if self.after < item.completed <= self.until)
+        return {pair for item in new for pair in hudi_utils.partitions_of(lake, source, item)}
+
     def _since(self, after: str | None) -> DataFrame:
         lakehouse = self.lakehouse
         return hudi_utils.read_since(
@@ -72,15 +120,31 @@ Build = Callable[[Increment], DataFrame]
 
 
 def advance(lakehouse: LakehouseResource, spec: TableSpec, build: Build) -> MaterializeResult[None]:
-    """Bring a table up to its source's newest commit; an idle source costs no Spark job."""
+    """Bring a table up to its sources' newest commits; idle sources cost no Spark job."""
     watch = Stopwatch()
-    source = TABLES[spec.sources[0]]
-    until = hudi_utils.latest_completion(lakehouse.lake, source)
     text = hudi_utils.last_checkpoint(lakehouse.lake, spec)
-    last = msgspec.json.decode(text, type=SourceCheckpoint).until if text else None
-    if until is None or until == last:
+    last = msgspec.json.decode(text, type=SourceCheckpoint) if text else None
+    covered = _newest(lakehouse, spec)
+    if covered is None or covered == last:
         return idle(watch)
-    rows = build(Increment(lakehouse, source, last, until))
-    checkpoint = SourceCheckpoint(source.name, until)
-    report = hudi_utils.write(rows, spec, lakehouse.lake, checkpoint)
-    return written(lakehouse.lake, spec, report, watch, {"source commit": until})
+    after = {} if last is None else {last.source: last.until, **last.others}
+    others = tuple(
+        Increment(lakehouse, TABLES[name], after.get(name), until)
+        for name, until in covered.others.items()
+    )
+    source = TABLES[covered.source]
+    rows = build(Increment(lakehouse, source, after.get(source.name), covered.until, others))
+    report = hudi_utils.write(rows, spec, lakehouse.lake, covered)
+    return written(lakehouse.lake, spec, report, watch, {"source commit": covered.until})
+
+
+def _newest(lakehouse: LakehouseResource, spec: TableSpec) -> SourceCheckpoint | None:
+    """Return what the sources hold now, None while the first of them has no rows."""
+    first, *rest = (
+        (name, hudi_utils.latest_completion(lakehouse.lake, TABLES[name])) for name in spec.sources
+    )
+    if first[1] is None:
+        return None
+    return SourceCheckpoint(
+        first[0], first[1], {name: until for name, until in rest if until is not None}
+    )

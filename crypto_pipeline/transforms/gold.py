@@ -1,11 +1,15 @@
-"""Silver to gold: candles from fills, and book metrics from the top of the book. Pure.
+"""Silver to gold: candles from fills. Pure.
 
-Candles. A fill counts once: as `trade` where that channel holds it, else through the aggregate trade
+A fill counts once: as `trade` where that channel holds it, else through the aggregate trade
 that spans it. Futures fills count only when the venue executed them in the book (`execution_type`
 MARKET) and with a quantity above 0, as in the venue's own candles. Windows are cut by trade time. The
 1s and 1m candles come from fills, the longer ones from 1m candles, which loses nothing: first, last,
 minimum, maximum and exact sums compose.
 """
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import and_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -15,9 +19,8 @@ from crypto_pipeline.tables import TABLES
 
 SHORT_INTERVALS = {"1s": 1, "1m": 60}
 LONGER_INTERVALS = {"5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
-_KEY = ["exchange", "market", "symbol"]
-_WINDOW_KEY = [*_KEY, "interval", "window"]
-_BOOK_KEY = [*_KEY, "channel"]
+KEY = ["exchange", "market", "symbol"]
+_WINDOW_KEY = [*KEY, "interval", "window"]
 
 
 def window_start(time: Column, seconds: int) -> Column:
@@ -28,7 +31,7 @@ def window_start(time: Column, seconds: int) -> Column:
 def touched_minutes(trades: DataFrame) -> DataFrame:
     """Return (exchange, market, symbol, minute) of every minute that these trades fall in."""
     minute = window_start(F.col("trade_time"), 60).alias("minute")
-    return trades.select(*_KEY, minute).distinct()
+    return trades.select(*KEY, minute).distinct()
 
 
 def fills(trades: DataFrame) -> DataFrame:
@@ -48,12 +51,12 @@ def fills(trades: DataFrame) -> DataFrame:
         }
     )
     every_id = trades.where(F.col("channel") == "trade").select(
-        *_KEY, F.col("trade_id").alias("last_trade_id")
+        *KEY, F.col("trade_id").alias("last_trade_id")
     )
     span = F.col("last_trade_id").cast("bigint") - F.col("first_trade_id").cast("bigint") + 1
     merged = (
         trades.where(F.col("channel") == "aggTrade")
-        .join(every_id, [*_KEY, "last_trade_id"], "left_anti")
+        .join(every_id, [*KEY, "last_trade_id"], "left_anti")
         .withColumn("fill_count", span)
     )
     return single.unionByName(merged)
@@ -74,6 +77,33 @@ def with_windows(rows: DataFrame, time: str, intervals: dict[str, int]) -> DataF
     seconds = F.col("pair.seconds")
     start = F.timestamp_seconds(F.floor(F.unix_seconds(time) / seconds) * seconds)
     return repeated.withColumns({"interval": F.col("pair.interval"), "window": start}).drop("pair")
+
+
+def finished(rows: DataFrame, table: str, row_order: int, time: str = "window_start") -> DataFrame:
+    """Return rows in the columns of a table, with their order, dated by the column `time`."""
+    return (
+        rows.drop("date", "row_order")
+        .withColumn("row_order", F.lit(row_order).cast("bigint"))
+        .withColumn("date", F.date_format(time, "yyyy-MM-dd"))
+        .select([column.name for column in TABLES[table].columns])
+    )
+
+
+def schema(table: str, names: Iterable[str], **more: str) -> str:
+    """Return Spark's text for columns of a table, and for others by name and type."""
+    types = {column.name: column.type for column in TABLES[table].columns} | more
+    return ", ".join(f"`{name}` {types[name]}" for name in (*names, *more))
+
+
+def only_changed(rows: DataFrame, known: DataFrame | None) -> DataFrame:
+    """Return the rows that do not stand in `known` as they are, the order apart."""
+    if known is None:
+        return rows
+    same = [F.col(f"n.{name}").eqNullSafe(F.col(f"k.{name}")) for name in rows.columns]
+    is_same = reduce(
+        and_, (item for item, name in zip(same, rows.columns, strict=True) if name != "row_order")
+    )
+    return rows.alias("n").join(known.alias("k"), is_same, "left_anti")
 
 
 def candles_of_fills(counted: DataFrame) -> DataFrame:
@@ -142,7 +172,7 @@ def ohlcv(
     counted = (
         fills(trades)
         .withColumn("minute", window_start(F.col("trade_time"), 60))
-        .join(F.broadcast(minutes), [*_KEY, "minute"], "left_semi")
+        .join(F.broadcast(minutes), [*KEY, "minute"], "left_semi")
     )
     short = candles_of_fills(counted)
     all_minutes = short.where(F.col("interval") == "1m")
@@ -152,7 +182,7 @@ def ohlcv(
             .withColumnRenamed("window_start", "window")
             .join(
                 F.broadcast(minutes.withColumnRenamed("minute", "window")),
-                [*_KEY, "window"],
+                [*KEY, "window"],
                 "left_anti",
             )
         )
@@ -160,63 +190,9 @@ def ohlcv(
     touched = with_windows(minutes, "minute", LONGER_INTERVALS).select(*_WINDOW_KEY).distinct()
     longer = candles_of_minutes(all_minutes).join(F.broadcast(touched), _WINDOW_KEY, "left_semi")
     vwap = F.col("quote_volume").cast("double") / F.col("volume").cast("double")
-    return (
+    candles = (
         short.unionByName(longer)
         .withColumnRenamed("window", "window_start")
         .withColumn("vwap", vwap)
-        .withColumn("row_order", F.lit(row_order).cast("bigint"))
-        .withColumn("date", F.date_format("window_start", "yyyy-MM-dd"))
-        .select([column.name for column in TABLES["gold_ohlcv"].columns])
     )
-
-
-def touched_book_minutes(book: DataFrame) -> DataFrame:
-    """Return (exchange, market, symbol, channel, window_start) of the minutes of these seconds."""
-    start = window_start(F.col("second"), 60).alias("window_start")
-    return book.select(*_BOOK_KEY, start).distinct()
-
-
-def book_metrics(book: DataFrame, minutes: DataFrame, row_order: int) -> DataFrame:
-    """Return `gold_book_metrics` of the touched minutes; arguments as for `ohlcv`.
-
-    Per second: mid = (ask + bid) / 2; spread = (ask - bid) / mid * 10^4 basis points; depth = base
-    quantity of the best ten levels of a side; imbalance = (bids - asks) / (bids + asks) of the depths.
-    A second with an empty side has no spread and is left out.
-    """
-    bid = F.col("bids")[0]["price"].cast("double")
-    ask = F.col("asks")[0]["price"].cast("double")
-    seconds = (
-        book.where((F.size("bids") > 0) & (F.size("asks") > 0))
-        .withColumn("window_start", window_start(F.col("second"), 60))
-        .join(F.broadcast(minutes), [*_BOOK_KEY, "window_start"], "left_semi")
-        .withColumns(
-            {
-                "mid": (ask + bid) / 2,
-                "spread": (ask - bid) / ((ask + bid) / 2) * 10_000,
-                "bid_depth": _depth("bids"),
-                "ask_depth": _depth("asks"),
-            }
-        )
-    )
-    total = F.col("bid_depth") + F.col("ask_depth")
-    return (
-        seconds.groupBy(*_BOOK_KEY, "window_start")
-        .agg(
-            F.count(F.lit(1)).alias("seconds"),
-            F.max_by("mid", "second").alias("mid_close"),
-            F.avg("spread").alias("spread_bps_avg"),
-            F.min("spread").alias("spread_bps_min"),
-            F.max("spread").alias("spread_bps_max"),
-            F.avg("bid_depth").alias("bid_depth_avg"),
-            F.avg("ask_depth").alias("ask_depth_avg"),
-            F.avg((F.col("bid_depth") - F.col("ask_depth")) / total).alias("imbalance_avg"),
-        )
-        .withColumn("row_order", F.lit(row_order).cast("bigint"))
-        .withColumn("date", F.date_format("window_start", "yyyy-MM-dd"))
-        .select([column.name for column in TABLES["gold_book_metrics"].columns])
-    )
-
-
-def _depth(side: str) -> Column:
-    quantities = F.transform(F.col(side), lambda level: level["quantity"].cast("double"))
-    return F.aggregate(quantities, F.lit(0.0), lambda total, quantity: total + quantity)
+    return finished(candles, "gold_ohlcv", row_order)

@@ -110,9 +110,9 @@ def mock_exchange(port: int, log: Path, *arguments: str) -> Iterator[Venue]:
         yield venue
 
 
-@pytest.fixture
-def topics(kafka_broker: str) -> Iterator[str]:
-    """A broker with fresh topics."""
+@contextmanager
+def fresh_topics(kafka_broker: str) -> Iterator[str]:
+    """A broker whose topics of Binance are new, and removed again."""
     admin = AdminClient({"bootstrap.servers": kafka_broker})
     names = [spec.name for spec in topic_specs(Exchange.BINANCE)]
     for future in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
@@ -120,6 +120,13 @@ def topics(kafka_broker: str) -> Iterator[str]:
     yield kafka_broker
     for future in admin.delete_topics(names).values():
         future.result(30)
+
+
+@pytest.fixture
+def topics(kafka_broker: str) -> Iterator[str]:
+    """A broker with fresh topics."""
+    with fresh_topics(kafka_broker) as bootstrap:
+        yield bootstrap
 
 
 def records(bootstrap: str, feed: Feed) -> list[tuple[str, bytes]]:

@@ -79,6 +79,35 @@ class Lake:
         return hudi_utils.read(self.spark, TABLES[name], self.lakehouse.lake)
 
 
+def open_lake(
+    bootstrap: str,
+    spark_server: str,
+    spark: SparkSession,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Lake:
+    """Return an empty lake whose symbols are those of the recordings."""
+    symbols = folder / "symbols.yaml"
+    symbols.write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "exchanges": {
+                    "binance": {
+                        "spot": {"BTCUSDT": {}, "ETHUSDT": {}, "XRPETH": {}},
+                        "um": {"BTCUSDT": {}, "ETHUSDT": {}},
+                    }
+                },
+            }
+        )
+    )
+    monkeypatch.setenv("CRYPTO_PATHS__DATA_DIR", str(folder))
+    monkeypatch.setenv("CRYPTO_PATHS__SYMBOLS_FILE", str(symbols))
+    monkeypatch.setenv("CRYPTO_KAFKA__BOOTSTRAP_SERVERS", bootstrap)
+    monkeypatch.setenv("CRYPTO_SPARK__REMOTE", spark_server)
+    return Lake(LakehouseResource(), spark, bootstrap)
+
+
 @pytest.fixture
 def lake(
     topics: str,
@@ -87,26 +116,8 @@ def lake(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Lake:
-    """An empty lake whose symbols are those of the recordings."""
-    symbols = tmp_path / "symbols.yaml"
-    symbols.write_text(
-        json.dumps(
-            {
-                "version": 1,
-                "exchanges": {
-                    "binance": {
-                        "spot": {"BTCUSDT": {}, "ETHUSDT": {}},
-                        "um": {"BTCUSDT": {}, "ETHUSDT": {}},
-                    }
-                },
-            }
-        )
-    )
-    monkeypatch.setenv("CRYPTO_PATHS__DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("CRYPTO_PATHS__SYMBOLS_FILE", str(symbols))
-    monkeypatch.setenv("CRYPTO_KAFKA__BOOTSTRAP_SERVERS", topics)
-    monkeypatch.setenv("CRYPTO_SPARK__REMOTE", spark_server)
-    return Lake(LakehouseResource(), spark, topics)
+    """An empty lake of the test's own."""
+    return open_lake(topics, spark_server, spark, tmp_path, monkeypatch)
 
 
 def recorded_events(market: Market, *files: str) -> list[Event]:

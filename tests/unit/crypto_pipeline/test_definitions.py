@@ -25,6 +25,14 @@ GRAPH = {
     "silver_book": {"bronze_depth"},
     "gold_ohlcv": {"silver_trades"},
     "gold_book_metrics": {"silver_book"},
+    "gold_liquidity": {"silver_book"},
+    "gold_volume_profile": {"silver_trades"},
+    "gold_volatility": {"gold_ohlcv"},
+    "gold_volume_spikes": {"gold_ohlcv"},
+    "gold_indicators": {"gold_ohlcv"},
+    "gold_correlation": {"gold_ohlcv"},
+    "gold_spread_episodes": {"gold_book_metrics"},
+    "gold_daily_summary": {"gold_ohlcv", "gold_book_metrics", "gold_volume_spikes"},
 }  # fmt: skip
 
 
@@ -53,7 +61,7 @@ def test_every_table_that_upserts_is_checked_for_keys_and_every_bronze_for_balan
     }
     assert {("silver_trades", "keys_once"), ("gold_ohlcv", "venue_candles")} <= checks
     assert ("bronze_depth", "kafka_balance") in checks
-    assert len(checks) == 17
+    assert len(checks) == 25
 
 
 def test_definitions_load_without_a_setting_a_network_or_a_jvm(tmp_path):

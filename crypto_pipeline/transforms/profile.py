@@ -1,0 +1,120 @@
+"""Volume by price: bins of each UTC day and of its sessions, the point of control and the value area. Pure.
+
+A bin's width is the greatest of 1, 2 or 5 times a power of ten that is at most 1/2000 of the price. It
+follows from the price alone, so a bin never moves when more trades come, and bins of two widths never
+overlap: where the width changes, the price is a multiple of both.
+
+The value area grows from the bin with the greatest volume (of equals the lowest) by its greater
+neighbour (of equals the upper) until it holds 70 % of the window's volume. Prices without a fill have no
+bin and are passed over.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from crypto_pipeline.gold_tables import SESSIONS
+from crypto_pipeline.schemas import NOTIONAL, PRICE, VOLUME
+from crypto_pipeline.transforms.gold import KEY, fills, finished, schema
+
+VALUE_SHARE = Fraction(7, 10)
+_BINS_PER_PRICE = 2000
+_WIDTHS = [Decimal(step).scaleb(power) for power in range(-8, 6) for step in (1, 2, 5)]
+_SESSION_HOURS = 8
+_TABLE = "gold_volume_profile"
+_BINS = [
+    *KEY,
+    "session",
+    "window_start",
+    "price_low",
+    "price_high",
+    "volume",
+    "quote_volume",
+    "buy_volume",
+    "sell_volume",
+    "trade_count",
+]
+_MARKS = ["is_point_of_control", "in_value_area"]
+_GROUP = [*KEY, "session", "window_start"]
+
+
+def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
+    """Return the positions of the point of control and of the value area's lowest and highest bin.
+
+    Args:
+        volumes: of the bins by rising price, at least one.
+    """
+    exact = [Fraction(volume) for volume in volumes]
+    wanted = sum(exact) * VALUE_SHARE
+    peak = low = high = exact.index(max(exact))
+    inside = exact[peak]
+    while inside < wanted:
+        below = exact[low - 1] if low else Fraction(-1)
+        above = exact[high + 1] if high + 1 < len(exact) else Fraction(-1)
+        if above >= below:
+            high += 1
+        else:
+            low -= 1
+        inside += max(above, below)
+    return peak, low, high
+
+
+def volume_profile(trades: DataFrame, row_order: int) -> DataFrame:
+    """Return `gold_volume_profile` of the days of these trades.
+
+    Args:
+        trades: all rows of `silver_trades` of whole days, both channels.
+        row_order: greater than that of any row written before.
+    """
+    width = _width(F.col("price"))
+    low = (F.col("price") - F.col("price") % width).cast(PRICE)
+    day = F.date_trunc("day", "trade_time")
+    third = F.floor(F.hour("trade_time") / _SESSION_HOURS)
+    sessions = F.array(
+        F.struct(F.lit(SESSIONS[0]).alias("session"), day.alias("start")),
+        F.struct(
+            F.element_at(
+                F.array(*(F.lit(name) for name in SESSIONS[1:])), (third + 1).cast("int")
+            ).alias("session"),
+            F.timestamp_seconds(F.unix_seconds(day) + third * _SESSION_HOURS * 3600).alias("start"),
+        ),
+    )
+    windows = (
+        fills(trades)
+        .withColumns({"price_low": low, "price_high": (low + width).cast(PRICE)})
+        .withColumn("pair", F.explode(sessions))
+        .withColumns({"session": F.col("pair.session"), "window_start": F.col("pair.start")})
+    )
+    bins = windows.groupBy(*_GROUP, "price_low", "price_high").agg(
+        F.sum("quantity").cast(VOLUME).alias("volume"),
+        F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
+        _of_side("buy").alias("buy_volume"),
+        _of_side("sell").alias("sell_volume"),
+        F.sum("fill_count").alias("trade_count"),
+    )
+    rows = bins.groupBy(*_GROUP).applyInPandas(_mark, schema(_TABLE, _BINS + _MARKS))
+    return finished(rows, _TABLE, row_order)
+
+
+def _width(price: Column) -> Column:
+    widths = F.array(*(F.lit(width).cast(PRICE) for width in _WIDTHS))
+    fitting = F.filter(
+        widths, lambda width: (width * F.lit(_BINS_PER_PRICE)).cast("decimal(28,8)") <= price
+    )
+    return F.coalesce(F.array_max(fitting), F.lit(_WIDTHS[0]).cast(PRICE))
+
+
+def _of_side(side: str) -> Column:
+    return F.sum(F.when(F.col("side") == side, F.col("quantity")).otherwise(F.lit(0))).cast(VOLUME)
+
+
+def _mark(group: pd.DataFrame) -> pd.DataFrame:
+    bins = group.sort_values("price_low", ignore_index=True)
+    peak, low, high = value_area(bins["volume"].tolist())
+    bins["is_point_of_control"] = bins.index == peak
+    bins["in_value_area"] = (bins.index >= low) & (bins.index <= high)
+    return bins

@@ -1,0 +1,429 @@
+"""Gold of real recordings, every row of it, against a second computation; and what one late trade changes.
+
+The lake holds eight minutes about midnight of two symbols, the book of one of them for ten, and two and a
+half days of trades of a third. Two trades are held back at first and come late.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from itertools import groupby, pairwise
+from statistics import median
+from typing import Any
+
+import polars as pl
+import pytest
+from pyspark.sql import Row, SparkSession
+
+from crypto_pipeline.assets.gold_assets import GOLD
+from crypto_pipeline.gold_tables import SLIPPAGE_NOTIONALS
+from crypto_pipeline.tables import TABLES
+from crypto_pipeline.transforms.indicators import WARM_UP
+from shared.market.events import BookDelta, BookSnapshot, Event, Origin, Side, Source, Trade
+from shared.market.instruments import Exchange, Market
+from tests import gold_reference
+from tests.gold_reference import Level, same
+from tests.integration.conftest import CAPTURES, fresh_topics, needs_captures
+from tests.integration.crypto_pipeline.conftest import Lake, open_lake, recorded_events
+
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.spark,
+    pytest.mark.timeout(600),  # the lake is filled once, in the first test's time
+    needs_captures,
+]
+
+BTC, ETH = (
+    [f"nkaz001-hftbacktest_spot_{symbol}usdt_202408{day}.jsonl.gz" for day in ("08", "09")]
+    for symbol in ("btc", "eth")
+)
+MIDNIGHT_US = 1_723_161_600_000_000
+ARCHIVE = CAPTURES.parent / "archives" / "freqtrade_XRP_ETH-trades.feather"
+SECONDS = {"5m": 300, "1h": 3600, "24h": 86_400}
+SOURCES = ("bronze_trades", "silver_trades", "bronze_depth", "silver_book")
+
+Snapshot = dict[str, dict[tuple[Any, ...], Row]]
+
+
+def archived_trades() -> list[Trade]:
+    origin = Origin(
+        Exchange.BINANCE, Market.SPOT, "XRPETH", "XRPETH", "trade", Source.REPLAY, "file", 1
+    )
+    return [
+        Trade(
+            origin=origin,
+            received_ns=row["timestamp"] * 1_000_000,
+            event_time=row["timestamp"] * 1000,
+            trade_id=row["id"],
+            price=f"{Decimal(repr(row['price'])):f}",
+            quantity=f"{Decimal(repr(row['amount'])):f}",
+            side=Side(row["side"]),
+            trade_time=row["timestamp"] * 1000,
+        )
+        for row in pl.read_ipc(ARCHIVE).iter_rows(named=True)
+    ]
+
+
+def is_near_midnight(event: Event) -> bool:
+    return isinstance(event, Trade) and abs(event.trade_time - MIDNIGHT_US) < 240_000_000
+
+
+def instrument(row: Row) -> tuple[str, str, str]:
+    return row.exchange, row.market, row.symbol
+
+
+def second(time: datetime) -> int:
+    return int(time.timestamp())
+
+
+@dataclass
+class Gold:
+    """The tables before and after the late trades came."""
+
+    lake: Lake
+    late: list[Trade]
+    before: Snapshot
+    after: Snapshot
+    silver: dict[str, list[Row]]
+
+    def rows(self, name: str) -> list[Row]:
+        assert self.after[name], f"{name} has rows"
+        return list(self.after[name].values())
+
+    def candles(self, interval: str) -> dict[tuple[str, str, str], dict[int, Row]]:
+        found: dict[tuple[str, str, str], dict[int, Row]] = {}
+        for row in sorted(self.rows("gold_ohlcv"), key=lambda row: row.window_start):
+            if row.interval == interval:
+                found.setdefault(instrument(row), {})[second(row.window_start)] = row
+        return found
+
+
+def snapshot(lake: Lake) -> Snapshot:
+    return {
+        name: {
+            tuple(row[column] for column in TABLES[name].key): row
+            for row in lake.read(name).collect()
+        }
+        for name in GOLD
+    }
+
+
+@pytest.fixture(scope="module")
+def gold(
+    kafka_broker: str,
+    spark_server: str,
+    spark: SparkSession,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gold]:
+    """A lake of the recordings, the late trades among them."""
+    events: list[Event] = [
+        event
+        for event in recorded_events(Market.SPOT, *BTC)
+        if isinstance(event, BookDelta | BookSnapshot) or is_near_midnight(event)
+    ]
+    events += filter(is_near_midnight, recorded_events(Market.SPOT, *ETH))
+    events += archived_trades()
+    trades = [event for event in events if isinstance(event, Trade)]
+    of_btc = [event for event in trades if event.origin.symbol == "BTCUSDT"]
+    of_xrp = [event for event in trades if event.origin.symbol == "XRPETH"]
+    late = [of_btc[3 * len(of_btc) // 4], of_xrp[len(of_xrp) // 2]]
+    folder = tmp_path_factory.mktemp("gold")
+    with fresh_topics(kafka_broker) as bootstrap, pytest.MonkeyPatch.context() as monkeypatch:
+        lake = open_lake(bootstrap, spark_server, spark, folder, monkeypatch)
+        lake.publish(event for event in events if event not in late)
+        lake.tick(*SOURCES, *GOLD)
+        before = snapshot(lake)
+        lake.publish(late)
+        lake.tick(*SOURCES, *GOLD)
+        silver = {name: lake.read(name).collect() for name in ("silver_trades", "silver_book")}
+        yield Gold(lake, late, before, snapshot(lake), silver)
+
+
+def levels(side: list[Row]) -> list[Level]:
+    return [(Fraction(level.price), Fraction(level.quantity)) for level in side]
+
+
+def test_book_metrics_are_those_of_each_second(gold: Gold) -> None:
+    rows = gold.after["gold_book_metrics"]
+    assert len(rows) == len(gold.silver["silver_book"]) > 500
+    for book in gold.silver["silver_book"]:
+        row = rows[*instrument(book), book.channel, book.second]
+        for name, value in gold_reference.book_metrics(
+            levels(book.bids), levels(book.asks)
+        ).items():
+            if isinstance(row[name], Decimal):
+                assert Fraction(row[name]) == value, name
+            else:
+                assert same(row[name], value), (book.second, name)
+
+
+def test_slippage_is_that_of_walking_the_book_and_null_beyond_it(gold: Gold) -> None:
+    rows = gold.after["gold_liquidity"]
+    unknown = 0
+    for book in gold.silver["silver_book"]:
+        row = rows[*instrument(book), book.channel, book.second]
+        bids, asks = levels(book.bids), levels(book.asks)
+        mid = (bids[0][0] + asks[0][0]) / 2
+        assert Fraction(row.ask_notional) == sum(price * quantity for price, quantity in asks)
+        for name, size in SLIPPAGE_NOTIONALS.items():
+            for order, side in (("buy", asks), ("sell", bids)):
+                expected = gold_reference.slippage_bps(side, mid, size)
+                assert same(row[f"{order}_slippage_bps_{name}"], expected), (book.second, name)
+                unknown += expected is None
+    assert unknown
+
+
+def test_spread_episodes_are_the_runs_over_twice_the_usual(gold: Gold) -> None:
+    expected = {}
+    metrics = sorted(
+        gold.rows("gold_book_metrics"), key=lambda row: (instrument(row), row.window_start)
+    )
+    for book, group in groupby(metrics, key=lambda row: (*instrument(row), row.channel)):
+        spreads = {second(row.window_start): row.spread_bps for row in group}
+        run: list[int] = []
+        for at, spread in spreads.items():
+            history = [value for start, value in spreads.items() if at - 600 <= start < at]
+            is_wide = len(history) >= 60 and spread > 2 * median(history)
+            if is_wide and run and at - run[-1] <= 60:
+                run.append(at)
+            elif is_wide:
+                run, usual = [at], median(history)
+            else:
+                run = []
+            if run:
+                expected[*book, run[0]] = (run[-1] + 1, len(run), max(map(spreads.get, run)), usual)
+    found = {
+        (*instrument(row), row.channel, second(row.window_start)): (
+            second(row.window_end), row.seconds, row.peak_spread_bps, row.usual_spread_bps,
+        )
+        for row in gold.rows("gold_spread_episodes")
+    }  # fmt: skip
+    assert found == expected
+
+
+def test_the_volume_profile_holds_every_fill_in_its_bin(gold: Gold) -> None:
+    expected: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    for trade in gold.silver["silver_trades"]:
+        at, price = second(trade.trade_time), units(trade.price)
+        day, third = at - at % 86_400, at % 86_400 // 28_800
+        quantity, is_buy = units(trade.quantity), trade.side == "buy"
+        added = (quantity, units(trade.quote_quantity, 16), quantity * is_buy,
+                 quantity * (not is_buy), 1)  # fmt: skip
+        low = price - price % bin_width(price)
+        session = f"{third * 8:02}-{third * 8 + 8:02}"
+        for name, start in (("day", day), (session, day + third * 28_800)):
+            key = (*instrument(trade), name, start, low)
+            sums = expected.get(key, (0,) * 5)
+            expected[key] = tuple(map(sum, zip(sums, added, strict=True)))
+    rows = gold.rows("gold_volume_profile")
+    found = {
+        (*instrument(row), row.session, second(row.window_start), units(row.price_low)): (
+            units(row.volume),
+            units(row.quote_volume, 16),
+            units(row.buy_volume),
+            units(row.sell_volume),
+            row.trade_count,
+        )
+        for row in rows
+    }
+    assert found == expected
+    windows: dict[tuple[Any, ...], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.price_low):
+        windows.setdefault((*instrument(row), row.session, row.window_start), []).append(row)
+    for bins in windows.values():
+        check_value_area(bins)
+
+
+def units(value: Decimal, digits: int = 8) -> int:
+    """Return a decimal as a whole number of its last digit."""
+    return int(value.scaleb(digits))
+
+
+@cache
+def bin_width(price: int) -> int:
+    """The greatest of 1, 2, 5 times a power of ten that goes into the price 2,000 times."""
+    return max(
+        step * 10**power for power in range(14) for step in (1, 2, 5)
+        if step * 10**power * 2000 <= price
+    )  # fmt: skip
+
+
+def check_value_area(bins: list[Row]) -> None:
+    total = sum(row.volume for row in bins)
+    (peak,) = [row for row in bins if row.is_point_of_control]
+    assert peak.volume == max(row.volume for row in bins)
+    inside = [number for number, row in enumerate(bins) if row.in_value_area]
+    assert inside == list(range(inside[0], inside[-1] + 1)), "one stretch"
+    assert bins.index(peak) in inside
+    held = sum(bins[number].volume for number in inside)
+    assert held * 10 >= total * 7
+    if len(inside) > 1:
+        ends = (bins[inside[0]].volume, bins[inside[-1]].volume)
+        assert any((held - end) * 10 < total * 7 for end in ends), "no wider than it must be"
+
+
+def test_volatility_of_every_minute_and_window(gold: Gold) -> None:
+    prices = {
+        key: {
+            at: (float(row.open), float(row.high), float(row.low), float(row.close))
+            for at, row in rows.items()
+        }
+        for key, rows in gold.candles("1m").items()
+    }
+    rows = gold.rows("gold_volatility")
+    assert len(rows) == 3 * sum(map(len, prices.values()))
+    for row in rows[:: len(rows) // 700]:
+        expected = gold_reference.volatility(
+            prices[instrument(row)], second(row.minute), SECONDS[row.interval] // 60
+        )
+        for name, value in expected.items():
+            assert same(row[name], value), (row, name)
+
+
+def test_spikes_are_the_windows_over_two_deviations(gold: Gold) -> None:
+    found = {
+        (*instrument(row), row.interval, second(row.window_start)): row
+        for row in gold.rows("gold_volume_spikes")
+    }
+    seen = 0
+    for interval in ("1m", "5m", "15m", "1h"):
+        for key, rows in gold.candles(interval).items():
+            volumes = {at: float(row.volume) for at, row in rows.items()}
+            for at, candle in rows.items():
+                expected = gold_reference.spike(volumes, at)
+                row = found.get((*key, interval, at))
+                if expected is None or expected["z_score"] <= 2:
+                    assert row is None or not row.is_spike
+                    continue
+                assert row is not None
+                assert row.is_spike
+                assert row.volume == candle.volume
+                assert all(same(row[name], value) for name, value in expected.items()), row
+                seen += 1
+    assert seen == sum(row.is_spike for row in found.values()) > 50
+
+
+def test_indicators_of_every_candle_warm_across_midnight(gold: Gold) -> None:
+    rows = gold.rows("gold_indicators")
+    candles = {interval: gold.candles(interval) for interval in ("1m", "5m", "1h")}
+    assert len(rows) == sum(len(part) for each in candles.values() for part in each.values())
+    seconds = {"1m": 60, "5m": 300, "1h": 3600}
+    for row in rows[:: len(rows) // 400]:
+        at = second(row.window_start)
+        reach = WARM_UP * seconds[row.interval]
+        part = [
+            candle
+            for start, candle in candles[row.interval][instrument(row)].items()
+            if at - reach <= start <= at
+        ]
+        assert row.candles == len(part)
+        columns = ([float(candle[name]) for candle in part] for name in ("high", "low", "close"))
+        for name, value in gold_reference.indicators(*columns).items():
+            assert same(row[name], value, 100 if name == "rsi_14" else float(row.close)), (
+                row,
+                name,
+            )
+
+
+def test_correlation_of_the_pair_that_traded_at_the_same_time(gold: Gold) -> None:
+    closes = {
+        key: {at: float(row.close) for at, row in rows.items()}
+        for key, rows in gold.candles("1m").items()
+    }
+    rows = gold.rows("gold_correlation")
+    assert {(row.symbol, row.other_symbol) for row in rows} == {("BTCUSDT", "ETHUSDT")}
+    for row in rows:
+        other = closes[row.other_exchange, row.other_market, row.other_symbol]
+        returns, expected = gold_reference.pearson(
+            closes[instrument(row)], other, second(row.window_end), SECONDS[row.interval]
+        )
+        assert row.returns == returns
+        assert same(row.correlation, expected), row
+
+
+def test_a_day_is_summed_up(gold: Gold) -> None:
+    days = gold.candles("1d")
+    rows = gold.rows("gold_daily_summary")
+    assert len(rows) == sum(map(len, days.values())) == 7
+    minutes, metrics = gold.candles("1m"), gold.rows("gold_book_metrics")
+    for row in rows:
+        (day,) = [item for item in days[instrument(row)].values() if item.date == row.date]
+        for name in ("open", "high", "low", "close", "volume", "quote_volume", "trade_count",
+                     "taker_buy_volume", "first_trade_id", "last_trade_id", "vwap"):  # fmt: skip
+            assert row[name] == day[name], name
+        assert same(row.buy_share, Fraction(day.taker_buy_volume) / Fraction(day.volume))
+        closes = [float(item.close) for item in minutes[instrument(row)].values()
+                  if item.date == row.date]  # fmt: skip
+        squares = [math.log(b / a) ** 2 for a, b in pairwise(closes)]
+        assert same(row.realized_volatility, math.sqrt(math.fsum(squares)))
+        spreads = [
+            item.spread_bps
+            for item in metrics
+            if (instrument(item), item.date) == (instrument(row), row.date)
+        ]
+        assert row.book_seconds == len(spreads)
+        assert same(row.spread_bps_avg, math.fsum(spreads) / len(spreads) if spreads else None)
+        assert same(row.spread_bps_median, median(spreads) if spreads else None)
+        assert row.volume_spikes == sum(
+            spike.is_spike
+            for spike in gold.rows("gold_volume_spikes")
+            if (instrument(spike), spike.date) == (instrument(row), row.date)
+            and spike.interval == "1m"
+        )
+
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+LENGTH = {"1s": 60, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400,
+          "24h": 86_400, "day": 86_400}  # fmt: skip
+
+
+def depends_on(name: str, row: Row) -> tuple[int, int]:
+    """Return from and up to which second a row's trades lie; a touched minute takes its seconds along."""
+    values = row.asDict()
+    length = LENGTH.get(values.get("interval", values.get("session", "")), 28_800)
+    day = int(datetime.fromisoformat(f"{row.date}T00:00+00:00").timestamp())
+    at = second(
+        values.get("window_start") or values.get("minute") or values.get("window_end") or EPOCH
+    )
+    ranges = {
+        "gold_ohlcv": (at - at % 60, at - at % 60 + length),
+        "gold_volume_profile": (at, at + length),
+        "gold_volatility": (at - length, at + 60),
+        "gold_volume_spikes": (at - 86_400, at + length),
+        "gold_indicators": (at - WARM_UP * length, at + length),
+        "gold_correlation": (at - length - 60, at),
+        "gold_daily_summary": (day - 86_400, day + 86_400),
+    }
+    return ranges.get(name, (0, 0))
+
+
+def reached(name: str, row: Row, late: Trade) -> bool:
+    """Tell whether a trade may have a part in a row."""
+    first, end = depends_on(name, row)
+    symbols = {row.symbol, row.asDict().get("other_symbol")}
+    return late.origin.symbol in symbols and first <= late.trade_time // 1_000_000 < end
+
+
+@pytest.mark.parametrize("name", GOLD)
+def test_a_late_trade_rewrites_rows_that_it_reaches_and_no_other(gold: Gold, name: str) -> None:
+    before, after = gold.before[name], gold.after[name]
+    assert before.keys() <= after.keys()
+    written = [
+        row
+        for key, row in after.items()
+        if key not in before or before[key].row_order != row.row_order
+    ]
+    outside = [row for row in written if not any(reached(name, row, late) for late in gold.late)]
+    assert outside == []
+    untouched = {"gold_book_metrics", "gold_liquidity", "gold_spread_episodes"}
+    assert bool(written) == (name not in untouched)
+    assert len(written) < len(after)
+
+
+def test_a_tick_with_nothing_new_writes_nothing(gold: Gold) -> None:
+    idle = gold.lake.tick(*GOLD)
+    assert {name: meta["rows"] for name, meta in idle.items()} == dict.fromkeys(GOLD, 0)
