@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from dagster import (
     AssetKey,
     AssetsDefinition,
+    FreshnessPolicy,
     MaterializeResult,
     MetadataValue,
     RetryRequested,
@@ -25,6 +27,10 @@ POOL = "lake"
 """One writer at a time: Hudi tables are written by one tick only."""
 
 
+STALE_AFTER = timedelta(minutes=15)
+"""A tick reports every table, idle ones too: this long without a report means that ticks fail or hang."""
+
+_FRESH = FreshnessPolicy.time_window(warn_window=STALE_AFTER / 3, fail_window=STALE_AFTER)
 Body = Callable[[LakehouseResource], MaterializeResult[None]]
 
 
@@ -56,6 +62,7 @@ def table_asset(spec: TableSpec, body: Body) -> AssetsDefinition:
             "write": spec.mode.value,
         },
         pool=POOL,
+        freshness_policy=_FRESH,
     )
     def fill(lakehouse: LakehouseResource) -> MaterializeResult[None]:
         try:

@@ -1,6 +1,8 @@
-"""One look at the Kafka broker: which offsets it holds."""
+"""The Kafka broker: which offsets it holds, and the few records that the lake itself sends."""
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from crypto_pipeline.errors import KafkaUnreachableError
 from crypto_pipeline.utils.kafka_utils import Offsets, Watermarks
@@ -30,3 +32,24 @@ def watermarks(bootstrap: str, topics: list[str]) -> Watermarks:
     finally:
         consumer.close()
     return Watermarks(earliest, end)
+
+
+def publish(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
+    """Send (key, value) records and wait until the broker has them.
+
+    Raises:
+        KafkaUnreachableError: it did not take them all.
+    """
+    refused: list[str] = []
+
+    def told(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            refused.append(error.str())
+
+    config = {"bootstrap.servers": bootstrap, "acks": "all", "log_level": 0}
+    producer = Producer(config | {"delivery.timeout.ms": _TIMEOUT_S * 1000})
+    for key, value in records:
+        producer.produce(topic, value, key, on_delivery=told)
+    producer.flush()
+    if refused:
+        raise KafkaUnreachableError(f"{bootstrap}, topic {topic}: {refused[0]}")

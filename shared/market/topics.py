@@ -24,7 +24,7 @@ _DAY_MS = 24 * 60 * 60 * 1000
 
 
 class Feed(StrEnum):
-    """What a topic holds; also the name of its bronze table."""
+    """What a topic holds; for those that go into the lake also the name of its bronze table."""
 
     RAW_EVENTS = "raw-events"
     TRADES = "trades"
@@ -33,6 +33,7 @@ class Feed(StrEnum):
     QUOTES = "quotes"
     STREAM_STATUS = "stream-status"
     DEAD_LETTERS = "dead-letters"
+    ALERTS = "alerts"
 
 
 class TopicSpec(msgspec.Struct, frozen=True):
@@ -52,8 +53,9 @@ _RETENTION_DAYS = {
     Feed.QUOTES: 7,
     Feed.STREAM_STATUS: 30,
     Feed.DEAD_LETTERS: 30,
+    Feed.ALERTS: 30,
 }
-_COMMON = (Feed.STREAM_STATUS, Feed.DEAD_LETTERS)
+_COMMON = (Feed.STREAM_STATUS, Feed.DEAD_LETTERS, Feed.ALERTS)
 FEED_OF_EVENT: dict[type[Event], Feed] = {
     Trade: Feed.TRADES,
     AggregateTrade: Feed.TRADES,

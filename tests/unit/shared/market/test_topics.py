@@ -13,6 +13,7 @@ def test_each_exchange_has_its_topics_and_shares_status_and_dead_letters():
         "binance-quotes",
         "stream-status",
         "dead-letters",
+        "alerts",
     }
     assert topic_name(Exchange.OKX, Feed.STREAM_STATUS) == topic_name(
         Exchange.BINANCE, Feed.STREAM_STATUS

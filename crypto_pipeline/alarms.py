@@ -1,0 +1,99 @@
+"""What the lake cries out about: a run that failed, a table that is no longer brought up to date.
+
+Each becomes a record on the topic `alerts`. A sensor that cannot send one fails, and Dagster evaluates
+it again: no alert is lost while the broker is away.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    run_failure_sensor,
+    sensor,
+)
+
+from crypto_pipeline.assets.describe import STALE_AFTER
+from crypto_pipeline.resources import LakehouseResource
+from crypto_pipeline.utils.broker import publish
+from shared.alerts import Alert, AlertKind
+from shared.clock import SystemClock
+from shared.market.topics import Feed
+
+_TOPIC = Feed.ALERTS.value
+
+
+def stale(reported_s: Mapping[str, float], now_s: float) -> set[str]:
+    """Return the tables whose last report (s since the epoch) is too old."""
+    return {name for name, at_s in reported_s.items() if now_s - at_s > STALE_AFTER.total_seconds()}
+
+
+def freshness_alerts(before: set[str], now: set[str], now_ns: int) -> list[Alert]:
+    """Return an alert for each table that has become stale, or fresh again."""
+    minutes = int(STALE_AFTER.total_seconds() // 60)
+    texts = {
+        AlertKind.STALE: (now - before, f"not brought up to date for {minutes} minutes"),
+        AlertKind.FRESH: (before - now, "brought up to date again"),
+    }
+    return [
+        Alert(kind=kind, subject=name, text=text, raised_at=now_ns // 1000)
+        for kind, (names, text) in texts.items()
+        for name in sorted(names)
+    ]
+
+
+@run_failure_sensor(default_status=DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
+def run_failed(context: RunFailureSensorContext, lakehouse: LakehouseResource) -> None:
+    """Raise an alert for every run that failed, whatever its job."""
+    alert = Alert(
+        kind=AlertKind.RUN_FAILED,
+        subject=context.dagster_run.job_name,
+        text=f"run {context.dagster_run.run_id}: {context.failure_event.message}",
+        raised_at=SystemClock().now_ns() // 1000,
+    )
+    _raise(lakehouse, [alert])
+
+
+def staleness_sensor(tables: Iterable[str]) -> SensorDefinition:
+    """Return the sensor that watches these tables; its cursor holds those known to be stale."""
+    keys = {name: AssetKey(name) for name in tables}
+
+    @sensor(
+        name="tables_are_stale",
+        description="Raises an alert when a table is no longer brought up to date, and when it is again",
+        minimum_interval_seconds=60,
+        default_status=DefaultSensorStatus.RUNNING,
+    )
+    def watch(context: SensorEvaluationContext, lakehouse: LakehouseResource) -> SensorResult:
+        now_ns = SystemClock().now_ns()
+        before = set(msgspec.json.decode(context.cursor or "[]", type=list[str]))
+        now = stale(_reported(context.instance, keys), now_ns / 1e9)
+        _raise(lakehouse, freshness_alerts(before, now, now_ns))
+        return SensorResult(cursor=msgspec.json.encode(sorted(now)).decode())
+
+    return watch
+
+
+def _reported(instance: DagsterInstance, keys: Mapping[str, AssetKey]) -> dict[str, float]:
+    """Return when each table was last reported, s since the epoch; those never reported are left out."""
+    records = instance.get_asset_records(list(keys.values()))
+    entries = (record.asset_entry for record in records)
+    return {
+        entry.asset_key.to_user_string(): entry.last_materialization_record.timestamp
+        for entry in entries
+        if entry.last_materialization_record is not None
+    }
+
+
+def _raise(lakehouse: LakehouseResource, alerts: Iterable[Alert]) -> None:
+    publish(
+        lakehouse.bootstrap,
+        _TOPIC,
+        ((alert.subject.encode(), msgspec.json.encode(alert)) for alert in alerts),
+    )
