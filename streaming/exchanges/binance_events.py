@@ -15,6 +15,7 @@ from shared.market.events import (
     Side,
     Trade,
 )
+from shared.market.numbering import kind_of
 from streaming.exchanges import binance_wire as wire
 from streaming.exchanges.amounts import (
     RefusedMessageError,
@@ -161,7 +162,7 @@ def channel_kind(channel: str) -> str:
     Raises:
         KeyError: no such channel.
     """
-    kind = channel.partition("@")[0].partition("_")[0]
+    kind = kind_of(channel)
     if kind not in _KINDS:
         raise KeyError(channel)
     return kind

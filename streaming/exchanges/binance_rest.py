@@ -67,11 +67,6 @@ class TradesAnswer(msgspec.Struct, frozen=True):
     oldest_id: int | None = None
 
 
-def is_healable(market: Market, channel: str) -> bool:
-    """Say whether a channel's events can be fetched by id."""
-    return (market, channel) in _CALLS
-
-
 def is_final(status: int | None) -> bool:
     """Say whether an HTTP status means that the venue will never answer the same call."""
     return status in _FINAL

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from shared.market.events import AggregateTrade, DeadLetter, Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
+from shared.market.numbering import is_fetchable
 from streaming.exchanges.binance_rest import (
     Outcome,
     TradesAnswer,
     is_final,
-    is_healable,
     read_trades,
     trades_call,
 )
@@ -76,12 +76,14 @@ def test_one_call_asks_for_a_thousand_ids_at_most():
     assert call.last_id == 1000
 
 
-@pytest.mark.parametrize("channel", ["depth@100ms", "bookTicker", "kline_1m"])
-def test_what_has_no_ids_of_trades_cannot_be_fetched(channel):
-    assert not is_healable(Market.SPOT, channel)
-    assert not is_healable(Market.UM, "trade")
+@pytest.mark.parametrize("market", Market)
+@pytest.mark.parametrize("channel", ["trade", "aggTrade", "depth@100ms", "bookTicker", "kline_1m"])
+def test_there_is_a_call_for_just_what_is_said_to_be_fetchable(market, channel):
+    if is_fetchable(Exchange.BINANCE, market, channel):
+        assert trades_call(origin(channel, market), 1, 2).last_id == 2
+        return
     with pytest.raises(KeyError):
-        trades_call(origin(channel), 1, 2)
+        trades_call(origin(channel, market), 1, 2)
 
 
 def test_a_row_of_aggtrades_is_the_event_that_the_stream_would_have_sent():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.id_ranges import IdRanges
+from shared.market.id_ranges import IdRanges
 
 IDS = st.integers(0, 40)
 CHANGES = st.lists(st.tuples(st.booleans(), IDS, st.integers(0, 8)))
