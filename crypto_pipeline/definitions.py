@@ -4,13 +4,14 @@ from dagster import Definitions
 
 from crypto_pipeline.assets.bronze_assets import BRONZE_ASSETS
 from crypto_pipeline.assets.gold_assets import GOLD_ASSETS
+from crypto_pipeline.assets.quality_assets import QUALITY_ASSETS
 from crypto_pipeline.assets.silver_assets import SILVER_ASSETS
 from crypto_pipeline.automation import every_minute, lake_tick
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.resources import LakehouseResource
 
 defs = Definitions(
-    assets=[*BRONZE_ASSETS, *SILVER_ASSETS, *GOLD_ASSETS],
+    assets=[*BRONZE_ASSETS, *SILVER_ASSETS, *GOLD_ASSETS, *QUALITY_ASSETS],
     asset_checks=CHECKS,
     jobs=[lake_tick],
     schedules=[every_minute],

@@ -27,7 +27,8 @@ _NUMBERED: dict[tuple[str, str, str], Numbering] = (
     | {(Exchange.BINANCE, market, "depth"): Numbering.UPDATES for market in Market}
     | {(Exchange.BINANCE, market, "kline"): Numbering.CANDLES for market in Market}
 )
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+"""Length of each unit that a candle's interval can have."""
 
 
 def kind_of(channel: str) -> str:
@@ -43,6 +44,11 @@ def numbering(exchange: str, market: str, channel: str) -> Numbering | None:
     return found
 
 
+def numbered(kind: Numbering) -> list[tuple[str, str, str]]:
+    """Return (exchange, market, kind of channel) of all that is numbered in this way."""
+    return sorted(key for key, value in _NUMBERED.items() if value is kind)
+
+
 def is_fetchable(exchange: str, market: str, channel: str) -> bool:
     """Say whether missing numbers of a channel can be asked for afterwards, at the exchange itself."""
     return numbering(exchange, market, channel) is Numbering.TRADES
@@ -55,6 +61,6 @@ def interval_seconds(channel: str) -> int | None:
     """
     interval = channel.partition("_")[2]
     count, unit = interval[:-1], interval[-1:]
-    if not count.isdecimal() or unit not in _UNIT_SECONDS:
+    if not count.isdecimal() or unit not in UNIT_SECONDS:
         return None
-    return int(count) * _UNIT_SECONDS[unit]
+    return int(count) * UNIT_SECONDS[unit]

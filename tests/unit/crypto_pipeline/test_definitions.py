@@ -33,6 +33,10 @@ GRAPH = {
     "gold_correlation": {"gold_ohlcv"},
     "gold_spread_episodes": {"gold_book_metrics"},
     "gold_daily_summary": {"gold_ohlcv", "gold_book_metrics", "gold_volume_spikes"},
+    "quality_completeness": {
+        "bronze_trades", "bronze_depth", "bronze_klines", "bronze_quotes", "bronze_stream_status",
+    },
+    "quality_gaps": {"quality_completeness", "quality_dead_letters"},
 }  # fmt: skip
 
 

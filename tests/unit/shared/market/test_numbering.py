@@ -6,6 +6,7 @@ from shared.market.numbering import (
     interval_seconds,
     is_fetchable,
     kind_of,
+    numbered,
     numbering,
 )
 
@@ -56,6 +57,15 @@ def test_the_past_of_a_book_cannot_be_asked_for():
 )
 def test_an_interval_has_its_seconds(channel, seconds):
     assert interval_seconds(channel) == seconds
+
+
+def test_what_is_numbered_alike_is_listed():
+    assert numbered(Numbering.TRADES) == [
+        ("binance", "cm", "aggTrade"),
+        ("binance", "spot", "aggTrade"),
+        ("binance", "spot", "trade"),
+        ("binance", "um", "aggTrade"),
+    ]
 
 
 def test_a_channel_has_a_kind():
