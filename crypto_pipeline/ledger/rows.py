@@ -131,6 +131,12 @@ def gap_of(row: Mapping[str, Any]) -> GapRow:
     )
 
 
+def latest_dates(now_ns: int, days: int) -> list[str]:
+    """Return the dates of today and so many days before, and of tomorrow, for clocks differ."""
+    today = time_of(now_ns // 1000).date()
+    return [(today - timedelta(days=number)).isoformat() for number in range(-1, days + 1)]
+
+
 def micros(time: datetime) -> int:
     """Return a time in µs since the epoch."""
     return (time - _EPOCH) // _MICROSECOND

@@ -1,7 +1,15 @@
 from crypto_pipeline.ledger.days import LIVE, Day, Gap, Told, judged
 from crypto_pipeline.ledger.gaps import changed_rows
 from crypto_pipeline.ledger.held import Edge, Held
-from crypto_pipeline.ledger.rows import Stream, day_of, day_row, gap_of, gap_row, stream_of
+from crypto_pipeline.ledger.rows import (
+    Stream,
+    day_of,
+    day_row,
+    gap_of,
+    gap_row,
+    latest_dates,
+    stream_of,
+)
 from crypto_pipeline.quality_tables import QUALITY_TABLES
 from shared.market.id_ranges import IdRanges
 
@@ -55,6 +63,10 @@ def test_a_row_has_the_figures_of_its_day():
     row = row_of(UNNUMBERED)
     assert [row[name] for name in figures] == [None, 3, None, None, None, 0]
     assert (row["state"], row["first_id"]) == ("unnumbered", None)
+
+
+def test_the_latest_dates_reach_from_tomorrow_back():
+    assert latest_dates((DAY_US + 5) * 1000, 1) == ["2024-08-09", DATE, "2024-08-07"]
 
 
 def test_a_gap_comes_back_from_its_row_as_it_went():
