@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dagster import MaterializeResult
 from pyspark.sql import DataFrame
 
+from crypto_pipeline.assets.calendar_report import described
 from crypto_pipeline.assets.describe import Stopwatch, idle
 from crypto_pipeline.assets.known_days import COMPLETENESS, KnownDays
 from crypto_pipeline.assets.ledger_step import commit, progress
@@ -59,7 +60,7 @@ def take_stock(lakehouse: LakehouseResource) -> MaterializeResult[None]:
         for stream in streams
         for row in _changed_days(stream, known, found.get(stream, {}), told.get(stream, {}))
     ]
-    return commit(lakehouse, COMPLETENESS, rows, covered, watch)
+    return commit(lakehouse, COMPLETENESS, rows, covered, watch, lambda: described(lakehouse, rows))
 
 
 def _islands(new: dict[Feed, DataFrame]) -> _Islands:

@@ -1,6 +1,7 @@
 """What the two tables of the ledger share: their checkpoint, and rows into one commit."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 from dagster import MaterializeResult
@@ -36,12 +37,13 @@ def commit(
     rows: Iterable[Row],
     covered: LedgerCheckpoint,
     watch: Stopwatch,
+    describe: Callable[[], Mapping[str, Any]] = dict,
 ) -> MaterializeResult[None]:
-    """Write rows of a table, all columns but the order, and what they cover."""
+    """Write rows of a table, all columns but the order, and what they cover; then describe them."""
     order = sum(int(until) for until in covered.completions.values())
     columns = [column.name for column in spec.columns]
     values = [tuple({**row, "row_order": order}[name] for name in columns) for row in rows]
     schema = ", ".join(f"{column.name} {column.type}" for column in spec.columns)
     frame = lakehouse.spark.createDataFrame(values, schema)
     report = hudi_utils.write(frame, spec, lakehouse.lake, covered)
-    return written(lakehouse.lake, spec, report, watch, {})
+    return written(lakehouse.lake, spec, report, watch, describe())
