@@ -184,6 +184,7 @@ def heal(
     healed or unhealable. Exit 1 if some are unsettled in the end: try them again later.
     """
     settings = load_settings()
+    configure_logging(settings.log, "streaming", sys.stderr)
     holes = read_holes(source, source.name, load_symbols(settings.paths.symbols_file))
     console = Console(stderr=True)
     with Progress(

@@ -51,7 +51,7 @@ def numbered(kind: Numbering) -> list[tuple[str, str, str]]:
 
 def is_fetchable(exchange: str, market: str, channel: str) -> bool:
     """Say whether missing numbers of a channel can be asked for afterwards, at the exchange itself."""
-    return numbering(exchange, market, channel) is Numbering.TRADES
+    return numbering(exchange, market, channel) in {Numbering.TRADES, Numbering.CANDLES}
 
 
 def interval_seconds(channel: str) -> int | None:

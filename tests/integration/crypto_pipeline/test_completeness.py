@@ -235,12 +235,12 @@ def test_chains_candles_and_quotes_each_count_in_their_own_way(lake: Lake) -> No
         ("spot", "bookTicker", DAY, "unnumbered", None, None, 2, None),
         ("spot", "depth@100ms", DAY, "unhealable", 5, 20, 13, 3),
         ("spot", "kline_1m", DAY_BEFORE, "complete", minute - 1, minute - 1, 1, 0),
-        ("spot", "kline_1m", DAY, "unhealable", minute, minute + 3, 2, 2),
+        ("spot", "kline_1m", DAY, "open", minute, minute + 3, 2, 2),
         ("um", "depth@100ms", DAY, "unhealable", 101, 140, 30, 10),
         ("um", "trade", DAY, "unnumbered", None, None, 1, None),
     ]
     assert rows(lake, "quality_gaps", "channel", "first_id", "last_id", "state") == [
         ("depth@100ms", 11, 13, "unhealable"),
-        ("kline_1m", minute + 1, minute + 2, "unhealable"),
+        ("kline_1m", minute + 1, minute + 2, "open"),
         ("depth@100ms", 121, 130, "unhealable"),
     ]

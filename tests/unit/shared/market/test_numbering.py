@@ -38,6 +38,7 @@ def test_text_from_a_table_does_as_well_as_the_enums():
 
 def test_the_past_of_a_book_cannot_be_asked_for():
     assert is_fetchable(BINANCE, Market.UM, "aggTrade")
+    assert is_fetchable(BINANCE, Market.UM, "kline_5m")
     assert not is_fetchable(BINANCE, Market.UM, "depth@100ms")
     assert not is_fetchable(BINANCE, Market.UM, "trade")
 
