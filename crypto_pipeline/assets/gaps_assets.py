@@ -45,12 +45,7 @@ def follow_gaps(lakehouse: LakehouseResource) -> MaterializeResult[None]:
     if until is None or covered == last:
         return idle(watch)
     after = last.completions.get(COMPLETENESS.name, "")
-    pairs = {
-        pair
-        for item in hudi_utils.commits(lake, COMPLETENESS)
-        if after < item.completed <= until
-        for pair in hudi_utils.partitions_of(lake, COMPLETENESS, item)
-    }
+    pairs = hudi_utils.partitions_since(lake, COMPLETENESS, after, until)
     known = KnownDays(lake)
     places = _numbered(known, pairs)
     rows = _changed(lake, known, places, lakehouse.clock.now_ns() // 1000)

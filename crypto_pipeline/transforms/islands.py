@@ -30,8 +30,14 @@ def islands(rows: dict[Feed, DataFrame]) -> DataFrame:
     Args:
         rows: of `bronze_trades`, `bronze_depth`, `bronze_klines` or `bronze_quotes`, by feed.
     """
-    frames = [_numbers(frame, feed) for feed, frame in rows.items()]
-    numbers = reduce(lambda one, other: one.unionByName(other), frames)
+    counted = [_numbers(frame, feed) for feed, frame in rows.items() if feed is not Feed.QUOTES]
+    found = [_runs(reduce(lambda one, other: one.unionByName(other), counted))] if counted else []
+    if Feed.QUOTES in rows:
+        found.append(_sums(_numbers(rows[Feed.QUOTES], Feed.QUOTES)))
+    return reduce(lambda one, other: one.unionByName(other), found)
+
+
+def _runs(numbers: DataFrame) -> DataFrame:
     in_order = Window.partitionBy(*_GROUP).orderBy("first_id")
     reach = F.max("last_id").over(in_order.rowsBetween(Window.unboundedPreceding, -1))
     begins = F.coalesce(F.col("first_id") > reach + 1, F.lit(False)).cast("int")
@@ -63,6 +69,21 @@ def islands(rows: dict[Feed, DataFrame]) -> DataFrame:
             "first_us",
             "last_us",
         )
+    )
+
+
+def _sums(rows: DataFrame) -> DataFrame:
+    """Return one island for all rows of a day, which need no order."""
+    nobody = F.lit(None).cast("struct<offset:bigint,partition:int,time_us:bigint>")
+    return rows.groupBy(*_GROUP).agg(
+        F.max("first_id").alias("first_id"),
+        F.max("last_id").alias("last_id"),
+        F.first(nobody).alias("start"),
+        F.first(nobody).alias("end"),
+        F.lit(0).cast("bigint").alias("ids"),
+        F.count(F.lit(1)).alias("messages"),
+        F.min("time_us").alias("first_us"),
+        F.max("time_us").alias("last_us"),
     )
 
 

@@ -236,6 +236,21 @@ def dates_of(lake: str, spec: TableSpec, symbol: str) -> list[str]:
     return sorted(item.base_name.partition("=")[2] for item in found)
 
 
+def partitions_since(lake: str, spec: TableSpec, after: str, until: str) -> set[tuple[str, str]]:
+    """Return (symbol, date) of what commits completed after `after` up to `until` wrote to.
+
+    Where the timeline no longer reaches back that far, those are all partitions.
+    """
+    known = commits(lake, spec)
+    if known and known[-1].completed <= after:
+        new = (item for item in known if after < item.completed <= until)
+        return {pair for item in new for pair in partitions_of(lake, spec, item)}
+    system, root = fs.FileSystem.from_uri(_uri(table_path(lake, spec)))
+    listed = system.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    names = (item.base_name.partition("symbol=")[2] for item in listed)
+    return {(symbol, date) for symbol in names if symbol for date in dates_of(lake, spec, symbol)}
+
+
 def rows_of(lake: str, spec: TableSpec, commit: Commit) -> int:
     """Return how many rows a commit wrote."""
     return _written(commit_metadata(lake, spec, commit))[0]

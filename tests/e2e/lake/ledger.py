@@ -10,30 +10,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from unittest import mock as patches
 
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from dagster import DagsterInstance
 
-from crypto_pipeline.definitions import defs
-from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import TABLES
-from crypto_pipeline.utils import hudi_utils
 from shared.market.codec import Envelope
 from shared.market.events import AggregateTrade, Event, Kline, Trade
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import Feed, feed_of, message_key, topic_name
-from tests.conftest import clean_environment, free_port
-from tests.e2e.collector.stage import StreamKey, stage, symbols_file
+from tests.e2e.collector.stage import Channels, StreamKey, stage
 from tests.e2e.collector.verdict import Verdict, main
+from tests.e2e.lake.lake import Lake, lake, own_spark
 from tests.e2e.lake.venue import Past, venue
-from tests.integration.conftest import REPO, until
+from tests.integration.conftest import REPO
 
 HOURS = 24
 LONGEST_S = 6 * 3600
@@ -44,66 +36,12 @@ Range = tuple[int, int]
 Items = list[tuple[int, Event]]
 
 
-@dataclass
-class Lake:
-    """A lake of the claim's own, and its runs."""
-
-    lakehouse: LakehouseResource
-    instance: DagsterInstance
-
-    def run(self, job: str) -> float:
-        """Run a job in this process as Dagster does; returns seconds."""
-        begun = time.monotonic()
-        done = defs.resolve_job_def(job).execute_in_process(instance=self.instance)
-        assert done.success
-        return time.monotonic() - begun
-
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """Return a table as a reader without Spark sees it."""
-        return hudi_utils.read_small(self.lakehouse.lake, TABLES[table])
-
-
-@contextmanager
-def spark_server(folder: Path) -> Iterator[str]:
-    """A Spark Connect server that listens."""
-    remote = f"sc://127.0.0.1:{free_port()}"
-    log = folder / "spark.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stack.spark_server"],
-            env=clean_environment()
-            | {
-                "CRYPTO_PATHS__DATA_DIR": str(folder / "spark"),
-                "CRYPTO_SPARK__REMOTE": remote,
-                "CRYPTO_SPARK__UI_PORT": str(free_port()),
-                "CRYPTO_SPARK__DRIVER_MEMORY": "3g",
-            },
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=REPO,
-        )
-    try:
-        until(lambda: b"Spark Connect listens" in log.read_bytes(), 120, f"Spark up; see {log}")
-        yield remote
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-@contextmanager
-def lake(folder: Path, bootstrap: str, remote: str, past: Past) -> Iterator[Lake]:
-    """An empty lake between this broker and this venue."""
-    channels: dict[str, dict[str, list[str]]] = {}
+def channels_of(past: Past) -> Channels:
+    """Return what is collected of a past."""
+    channels: Channels = {}
     for market, symbol, channel in past.events:
         channels.setdefault(market, {}).setdefault(symbol, []).append(channel)
-    settings = past.environment | {
-        "CRYPTO_PATHS__DATA_DIR": str(folder / "data"),
-        "CRYPTO_PATHS__SYMBOLS_FILE": str(symbols_file(folder / "symbols.yaml", channels)),
-        "CRYPTO_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
-        "CRYPTO_SPARK__REMOTE": remote,
-    }
-    with patches.patch.dict("os.environ", settings), DagsterInstance.ephemeral() as instance:
-        yield Lake(LakehouseResource(), instance)
+    return channels
 
 
 def publish(bootstrap: str, events: Iterator[Event]) -> None:
@@ -276,7 +214,7 @@ def prove(
         stage(bootstrap) as scene,
         venue(start_ns, HOURS * 60, 0.5 if full else 0.05, seed, SYMBOLS) as past,
         own_spark(remote, scene.folder) as server,
-        lake(scene.folder, scene.bootstrap, server, past) as ours,
+        lake(scene.folder, scene.bootstrap, server, past.environment, channels_of(past)) as ours,
     ):
         key = ("um", "BTCUSDT", "aggTrade")
         kept_back = {
@@ -309,16 +247,6 @@ def prove(
         verdict.note("seconds of a tick without news", ours.run("lake_tick"))
         judge_rows(verdict, ours, past)
     return verdict
-
-
-@contextmanager
-def own_spark(remote: str | None, folder: Path) -> Iterator[str]:
-    """Return the server that is given, or one of our own."""
-    if remote is not None:
-        yield remote
-        return
-    with spark_server(folder) as own:
-        yield own
 
 
 if __name__ == "__main__":

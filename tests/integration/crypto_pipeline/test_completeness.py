@@ -121,6 +121,12 @@ def test_a_hole_over_midnight_is_found_told_healed_and_closed(lake: Lake) -> Non
     assert gaps(lake)[1] == (DAY, 1000, 1009, 0, "healed")
     idle = lake.tick(*TRADES)
     assert [meta["rows"] for meta in idle.values()] == [0] * len(idle)
+    root, spec = lake.lakehouse.lake, TABLES["quality_completeness"]
+    history = [item.completed for item in hudi_utils.commits(root, spec)]
+    everything = {("BTCUSDT", DAY_BEFORE), ("BTCUSDT", DAY)}
+    assert hudi_utils.partitions_since(root, spec, "", history[0]) == everything
+    assert hudi_utils.partitions_since(root, spec, history[1], history[0]) == {("BTCUSDT", DAY)}
+    assert hudi_utils.partitions_since(root, spec, history[0], history[0]) == set()
 
 
 def test_what_expired_in_kafka_is_a_gap_with_its_cause(lake: Lake) -> None:
