@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from crypto_lake import query, verify
+from crypto_lake import completeness, query, verify
 from crypto_lake.output import Format, emit
 from crypto_lake.tables import Lake, commit_time
 from shared.errors import LakehouseError
@@ -106,6 +107,36 @@ def offsets(
         for topic, partition, offset in lake.offsets(name)
     ]
     emit(pa.Table.from_pylist(rows), form, output)
+
+
+@app.command(name="completeness")
+def show_completeness(
+    context: typer.Context,
+    symbol: Annotated[str | None, typer.Option(help="Only this one, BTCUSDT.")] = None,
+    day: Annotated[
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Only this UTC day.")
+    ] = None,
+    exchange: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a calendar heat-map here too.")] = None,
+    gaps: Annotated[bool, typer.Option(help="Each range that did not come live instead.")] = False,
+    ranges: Annotated[bool, typer.Option(help="What crypto-stream heal reads instead.")] = False,
+    form: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+) -> None:
+    """Show which ids are held, which lack and why. Exit 1 if some are missing that may be found.
+
+    crypto-lake completeness --ranges | crypto-stream heal
+    """
+    found = Lake(context.obj), symbol, day.date() if day else None, exchange
+    if ranges:
+        for line in completeness.open_ranges(*found):
+            sys.stdout.write(f"{line}\n")
+        return
+    rows = completeness.days(*found)
+    if html is not None:
+        html.write_text(completeness.heat_map(rows), encoding="utf-8")
+    emit(completeness.gaps(*found) if gaps else rows, form, output)
+    sys.exit(1 if "open" in rows["state"].to_pylist() else 0)
 
 
 @app.command(name="verify")

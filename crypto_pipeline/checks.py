@@ -4,6 +4,7 @@ Each looks at the partitions that the last commit touched, so its cost does not 
 repeats its last verdict without a Spark job while the table has no newer commit.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from dagster import (
     AssetCheckKey,
     AssetCheckResult,
     AssetChecksDefinition,
+    AssetCheckSeverity,
     AssetKey,
     DagsterEventType,
     MetadataValue,
@@ -22,6 +24,7 @@ from dagster import (
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from crypto_pipeline.assets.healing_assets import open_gaps
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES, Layer, TableSpec, bronze_table
 from crypto_pipeline.utils import hudi_utils
@@ -169,8 +172,44 @@ def _recent_letters(lakehouse: LakehouseResource, _commit: hudi_utils.Commit) ->
     )
 
 
+def _small_unique(spec: TableSpec) -> Look:
+    """Look without Spark, for tables with few rows."""
+
+    def look(lakehouse: LakehouseResource, commit: hudi_utils.Commit) -> Finding:
+        pairs = hudi_utils.partitions_of(lakehouse.lake, spec, commit)
+        symbols, dates = {symbol for symbol, _ in pairs}, {date for _, date in pairs}
+        rows = hudi_utils.read_small(lakehouse.lake, spec, symbols, dates)
+        times = Counter(tuple(row[name] for name in spec.key) for row in rows)
+        twice = [key for key, count in times.items() if count > 1]
+        shown = "\n".join(f"- {key}" for key in twice[:_SHOWN])
+        examples = {"examples": MetadataValue.md(shown or "none")}
+        return Finding(len(twice), "keys that stand more than once", examples)
+
+    return look
+
+
+def _open_gaps(lakehouse: LakehouseResource, _commit: hudi_utils.Commit) -> Finding:
+    rows = sorted(open_gaps(lakehouse), key=lambda row: row["found_at"])
+    shown = "\n".join(
+        f"| {row['market']} | {row['symbol']} | {row['channel']} | {row['date']} |"
+        f" {row['first_id']} | {row['missing']} | {row['cause']} |"
+        for row in rows[:_SHOWN]
+    )
+    head = "| market | symbol | channel | date | from id | missing | cause |\n|-|-|-|-|-|-|-|\n"
+    figures = {
+        "ids": sum(row["missing"] for row in rows),
+        "oldest": MetadataValue.md(head + shown if rows else "none"),
+    }
+    return Finding(len(rows), "gaps are open", figures)
+
+
 def _check(
-    name: str, spec: TableSpec, text: str, look: Look, after: str | None = None
+    name: str,
+    spec: TableSpec,
+    text: str,
+    look: Look,
+    after: str | None = None,
+    severity: AssetCheckSeverity = AssetCheckSeverity.ERROR,
 ) -> AssetChecksDefinition:
     """Return a check that runs once its table, and the table `after`, are filled."""
     key = AssetCheckKey(AssetKey(spec.name), name)
@@ -194,6 +233,7 @@ def _check(
         finding = look(lakehouse, commit)
         return AssetCheckResult(
             passed=finding.wrong == 0,
+            severity=severity,
             description=f"{finding.wrong} {finding.text}",
             metadata={"commit": commit.requested, **finding.metadata},
         )
@@ -214,7 +254,10 @@ def _last_verdict(
         if at is not None and at.value == commit.requested:
             metadata = {"commit": commit.requested, "state": "no commit since the last verdict"}
             return AssetCheckResult(
-                passed=said.passed, description=said.description, metadata=metadata
+                passed=said.passed,
+                severity=said.severity,
+                description=said.description,
+                metadata=metadata,
             )
     return None
 
@@ -246,6 +289,17 @@ CHECKS = [
         "Whole minutes equal the venue's closed 1m candles on every field",
         _venue_candles,
         "silver_klines",
+    ),
+    *(
+        _check("keys_once", spec, f"No {', '.join(spec.key)} stands twice", _small_unique(spec))
+        for spec in (TABLES["quality_completeness"], TABLES["quality_gaps"])
+    ),
+    _check(
+        "no_open_gap",
+        TABLES["quality_gaps"],
+        "Every id that did not come live was found, or cannot be",
+        _open_gaps,
+        severity=AssetCheckSeverity.WARN,
     ),
     _check(
         "nothing_refused",

@@ -2,6 +2,7 @@
 
 LakehouseError
 └── PipelineError
+    ├── HealingError             `crypto-stream heal` failed; what is open stays open
     ├── CheckpointMissingError   a table has rows but no commit that says up to where
     └── KafkaUnreachableError    the broker does not answer; worth another try
 """
@@ -23,6 +24,17 @@ class CheckpointMissingError(PipelineError):
             " to have it rebuilt."
         )
         self.table = table
+
+
+class HealingError(PipelineError):
+    """The command that fetches missing ids failed."""
+
+    def __init__(self, code: int, last_line: str) -> None:
+        super().__init__(
+            f"crypto-stream heal ended with {code}: {last_line or 'it said nothing'}. The gaps stay"
+            " open and are tried again; run it by hand on `crypto-lake completeness --gaps` to see more."
+        )
+        self.code = code
 
 
 class KafkaUnreachableError(PipelineError):

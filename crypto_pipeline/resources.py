@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 from crypto_pipeline.utils.broker import watermarks
 from crypto_pipeline.utils.kafka_utils import Watermarks
 from crypto_pipeline.utils.spark_utils import connect
+from shared.clock import Clock, SystemClock
 from shared.market.instruments import Exchange, Instrument
 from shared.market.topics import Feed, topic_name
 from shared.settings import Settings, load_settings
@@ -21,6 +22,11 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
     def settings(self) -> Settings:
         """The environment's settings."""
         return load_settings()
+
+    @property
+    def clock(self) -> Clock:
+        """Our time."""
+        return SystemClock()
 
     @property
     def spark(self) -> SparkSession:

@@ -1,6 +1,7 @@
-"""Every table of the lake as one value; those of gold stand in `gold_tables`."""
+"""Every table of the lake as one value; those of gold and quality stand in modules of their own."""
 
 from crypto_pipeline.gold_tables import GOLD_TABLES
+from crypto_pipeline.quality_tables import QUALITY_TABLES
 from crypto_pipeline.schemas import (
     DATE,
     LEVELS,
@@ -170,5 +171,7 @@ _QUALITY = (
     ),
 )
 
-TABLES = {spec.name: spec for spec in (*_BRONZE, *_SILVER, *GOLD_TABLES, *_QUALITY)}
+TABLES = {
+    spec.name: spec for spec in (*_BRONZE, *_SILVER, *GOLD_TABLES, *_QUALITY, *QUALITY_TABLES)
+}
 BRONZE_FEEDS = tuple(_BRONZE_TEXT)

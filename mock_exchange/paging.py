@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from mock_exchange.trade_memory import Page
 from mock_exchange.venue import RestError, bad_parameter
@@ -41,6 +42,19 @@ def aggregates_page(market: Market, query: Mapping[str, str]) -> Page:
     if market is Market.UM and _span_ms(page) > _LONGEST_SPAN_MS:
         raise RestError(400, -1127, "More than 1 hours between startTime and endTime.")
     return page
+
+
+def candles_page(rows: list[list[Any]], query: Mapping[str, str]) -> list[list[Any]]:
+    """Return the candles that `klines` asks for by open time: the first ones from a start, else the last.
+
+    Raises:
+        RestError: a number cannot be used.
+    """
+    limit, start, end = limit_of(query), _number(query, "startTime"), _number(query, "endTime")
+    found = [
+        row for row in rows if (start is None or row[0] >= start) and (end is None or row[0] <= end)
+    ]
+    return found[-limit:] if start is None else found[:limit]
 
 
 def _span_ms(page: Page) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mock_exchange.listings import Listing
-from mock_exchange.paging import aggregates_page, limit_of, trades_page
+from mock_exchange.paging import aggregates_page, candles_page, trades_page
 from mock_exchange.server import MockServer
 from mock_exchange.simulator import Message, Simulator
 from mock_exchange.truth import ids_of
@@ -136,7 +136,7 @@ class Simulation:
             case "depth":
                 return simulator.snapshot()
             case "klines":
-                return simulator.kline_rows()[-limit_of(query) :]
+                return candles_page(simulator.kline_rows(), query)
             case "aggTrades":
                 return simulator.aggregate_rows(aggregates_page(market, query))
             case _:

@@ -152,6 +152,8 @@ class DagsterSettings(Section):
     host: str = "127.0.0.1"
     port: Port = 3000
     max_rows_per_tick: Annotated[int, Field(ge=1000)] = 2_000_000
+    heal_days: Annotated[int, Field(ge=1, le=3650)] = 31
+    heal_within_s: Annotated[float, Field(ge=1, le=3000)] = 600
 
 
 class MockSettings(Section):

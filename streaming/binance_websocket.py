@@ -63,6 +63,16 @@ def protocol(connection: ConnectionPlan, book_levels: int) -> BinanceProtocol:
     )
 
 
+def rest_address(settings: BinanceSettings, market: Market) -> tuple[str, RestLimits]:
+    """Return a market's REST address, and how much of its budget we may use."""
+    urls = {
+        Market.SPOT: settings.spot_rest_url,
+        Market.UM: settings.um_rest_url,
+        Market.CM: settings.cm_rest_url,
+    }
+    return urls[market], RestLimits(_WEIGHT_PER_MINUTE[market], _USED_WEIGHT_HEADER)
+
+
 def _endpoint_name(subscription: Subscription) -> str:
     market = subscription.instrument.market
     if market is Market.SPOT:
@@ -74,7 +84,8 @@ def _endpoint_name(subscription: Subscription) -> str:
 
 
 def _endpoints(settings: BinanceSettings, instance: str) -> dict[str, Endpoint]:
-    def endpoint(name: str, market: Market, ws_url: str, rest_url: str) -> tuple[str, Endpoint]:
+    def endpoint(name: str, market: Market, ws_url: str) -> tuple[str, Endpoint]:
+        rest_url, rest_limits = rest_address(settings, market)
         return name, Endpoint(
             name=f"{name}-{instance}" if instance else name,
             exchange=Exchange.BINANCE,
@@ -82,7 +93,7 @@ def _endpoints(settings: BinanceSettings, instance: str) -> dict[str, Endpoint]:
             ws_url=f"{ws_url.rstrip('/')}/stream",
             rest_url=rest_url,
             ping_path=_PING_PATH[market],
-            rest_limits=RestLimits(_WEIGHT_PER_MINUTE[market], _USED_WEIGHT_HEADER),
+            rest_limits=rest_limits,
             most_streams=_MOST_STREAMS[market],
             ping_interval_s=_PING_INTERVAL_S,
             messages_per_s=_MESSAGES_PER_S,
@@ -91,9 +102,9 @@ def _endpoints(settings: BinanceSettings, instance: str) -> dict[str, Endpoint]:
         )
 
     endpoints = [
-        endpoint("binance-spot", Market.SPOT, settings.spot_ws_url, settings.spot_rest_url),
-        endpoint("binance-um-public", Market.UM, settings.um_public_ws_url, settings.um_rest_url),
-        endpoint("binance-um-market", Market.UM, settings.um_market_ws_url, settings.um_rest_url),
-        endpoint("binance-cm", Market.CM, settings.cm_ws_url, settings.cm_rest_url),
+        endpoint("binance-spot", Market.SPOT, settings.spot_ws_url),
+        endpoint("binance-um-public", Market.UM, settings.um_public_ws_url),
+        endpoint("binance-um-market", Market.UM, settings.um_market_ws_url),
+        endpoint("binance-cm", Market.CM, settings.cm_ws_url),
     ]
     return dict(endpoints)

@@ -1,14 +1,16 @@
-"""`crypto-stream`: run the collector, look at it, record and replay."""
+"""`crypto-stream`: run the collector, look at it, record, replay and heal."""
 
 import asyncio
 import sys
 import time
 from collections.abc import Coroutine
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import structlog
 import typer
 import uvloop
@@ -22,6 +24,10 @@ from shared.errors import ConfigurationError, LakehouseError
 from shared.logging_config import configure_logging
 from shared.market.recording import Frame
 from shared.settings import Settings, load_settings
+from shared.symbol_manager import load_symbols
+from streaming.heal import heal as heal_holes
+from streaming.heal import read_holes
+from streaming.instrumentation import HealingStats
 from streaming.reachability import faults, plan_table
 from streaming.replay import recordings, replay_to_kafka
 from streaming.service import collect, planned, record_only
@@ -162,6 +168,42 @@ def replay(
     console.print(table)
     if sent.produced < sent.sent:
         console.print(f"{sent.sent - sent.produced:,} records were not acknowledged")
+        sys.exit(1)
+
+
+@app.command()
+def heal(
+    source: Annotated[
+        typer.FileText, typer.Argument(metavar="[FILE]", help="Ranges as JSON lines; - for stdin.")
+    ] = sys.stdin,  # type: ignore[assignment]  # typer opens files; this one is open
+    within: Annotated[float, typer.Option(min=1, help="Seconds after which to give up.")] = 600,
+) -> None:
+    """Fetch ids that are missing over REST and publish them like the rest.
+
+    A line names exchange, market, symbol, channel, first_id and last_id. Each range ends in a status,
+    healed or unhealable. Exit 1 if some are unsettled in the end: try them again later.
+    """
+    settings = load_settings()
+    configure_logging(settings.log, "streaming", sys.stderr)
+    holes = read_holes(source, source.name, load_symbols(settings.paths.symbols_file))
+    console = Console(stderr=True)
+    with Progress(
+        *Progress.get_default_columns(),
+        TextColumn("{task.fields[unhealable]:,} unhealable"),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        total = sum(hole.last_id - hole.first_id + 1 for hole in holes)
+        shown = progress.add_task("healing", total=total, unhealable=0)
+
+        def on_progress(now: HealingStats) -> None:
+            done = now.healed + now.unhealable
+            progress.update(shown, completed=done, unhealable=now.unhealable)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            done = runner.run(heal_holes(settings, SystemClock(), holes, within, on_progress))
+    sys.stdout.write(msgspec.json.encode(asdict(done)).decode() + "\n")
+    if done.missing:
         sys.exit(1)
 
 

@@ -27,7 +27,7 @@ from shared.market.events import (
     Origin,
     Trade,
 )
-from streaming.id_ranges import IdRanges
+from shared.market.id_ranges import IdRanges
 
 # Ranges of trade ids remembered per stream; ids without losses make one. Beyond it the oldest are
 # forgotten, so that a very late copy would pass twice rather than a trade be lost.

@@ -11,16 +11,16 @@ from msgspec import structs
 
 from shared.clock import Clock
 from shared.market.events import DeadLetter, Origin, Source, StreamState, StreamStatus
+from shared.market.id_ranges import IdRanges
 from shared.market.instruments import Market
+from shared.market.numbering import is_fetchable
 from streaming.errors import VenueError
 from streaming.exchanges.binance_rest import (
     Outcome,
     is_final,
-    is_healable,
     read_trades,
     trades_call,
 )
-from streaming.id_ranges import IdRanges
 from streaming.reconnect import backoff_delays
 from streaming.rest import Priority, RestPool
 from streaming.sink import PatientPublisher
@@ -93,7 +93,7 @@ class Healer:
             status.state is StreamState.GAP
             and expected is not None
             and received is not None
-            and is_healable(origin.market, origin.channel)
+            and is_fetchable(origin.exchange, origin.market, origin.channel)
         ):
             self.add(origin, expected, received - 1)
 
@@ -102,7 +102,7 @@ class Healer:
         if first_id > last_id:
             return
         origin = structs.replace(origin, source=Source.BINANCE_REST)
-        if not is_healable(origin.market, origin.channel):
+        if not is_fetchable(origin.exchange, origin.market, origin.channel):
             self._refuse(origin, first_id, last_id, "the venue has no call for this channel")
             return
         key = (origin.market, origin.symbol, origin.channel)

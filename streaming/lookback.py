@@ -16,11 +16,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from shared.market.codec import decode
 from shared.market.events import AggregateTrade, Origin, Trade
+from shared.market.id_ranges import IdRanges
 from shared.market.instruments import Exchange, Market
+from shared.market.numbering import is_fetchable
 from shared.market.topics import Feed, topic_name
 from shared.settings import KafkaSettings
-from streaming.exchanges.binance_rest import is_healable
-from streaming.id_ranges import IdRanges
 
 # Records of a partition looked at that were there at the start: minutes to hours of trades. A stream
 # that has none among them is not judged.
@@ -51,7 +51,9 @@ class TradesSeen:
         except msgspec.DecodeError:
             return
         origin = event.origin
-        if isinstance(event, Trade | AggregateTrade) and is_healable(origin.market, origin.channel):
+        if isinstance(event, Trade | AggregateTrade) and is_fetchable(
+            origin.exchange, origin.market, origin.channel
+        ):
             key = (origin.market, origin.symbol, origin.channel)
             number = int(event.trade_id)
             self._streams.setdefault(key, (origin, IdRanges()))[1].add(number, number)

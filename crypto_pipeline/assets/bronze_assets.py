@@ -124,6 +124,9 @@ def _lost(lakehouse: LakehouseResource, ranges: list[LostRange]) -> DataFrame:
 
 
 BRONZE_ASSETS = [
-    *(table_asset(TABLES[bronze_table(feed)], partial(ingest, feed=feed)) for feed in BRONZE_FEEDS),
+    *(
+        table_asset(TABLES[bronze_table(feed)], partial(ingest, feed=feed), ["healing"])
+        for feed in BRONZE_FEEDS
+    ),
     table_asset(DEAD_LETTERS, collect_dead_letters),
 ]

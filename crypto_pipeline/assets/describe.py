@@ -1,7 +1,7 @@
 """What every asset of a table says of itself, and of what it wrote."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -34,8 +34,10 @@ _FRESH = FreshnessPolicy.time_window(warn_window=STALE_AFTER / 3, fail_window=ST
 Body = Callable[[LakehouseResource], MaterializeResult[None]]
 
 
-def table_asset(spec: TableSpec, body: Body) -> AssetsDefinition:
+def table_asset(spec: TableSpec, body: Body, after: Sequence[str] = ()) -> AssetsDefinition:
     """Return the asset of a table: `body` fills it; group, columns, key and kinds come from `spec`.
+
+    In a run with the assets `after`, which are no tables, it comes after them.
 
     A failed try is repeated once where the cause passes by itself, such as a broker that restarts.
     """
@@ -51,7 +53,7 @@ def table_asset(spec: TableSpec, body: Body) -> AssetsDefinition:
 
     @asset(
         key=AssetKey(spec.name),
-        deps=[AssetKey(name) for name in spec.sources],
+        deps=[AssetKey(name) for name in (*spec.sources, *after)],
         description=spec.description,
         group_name=spec.layer.value,
         owners=["team:lake"],

@@ -41,7 +41,9 @@ def trades(bronze: DataFrame) -> DataFrame:
 
 def klines(bronze: DataFrame) -> DataFrame:
     """`bronze_klines` to `silver_klines`."""
-    order = F.col("is_closed").cast("bigint") * F.lit(_RANK) + F.unix_micros("event_time")
+    # A candle fetched over REST says no time of sending; the stream's own, which does, goes before it.
+    said = F.unix_micros(F.coalesce("event_time", "close_time"))
+    order = F.col("is_closed").cast("bigint") * F.lit(_RANK) + said
     return bronze.withColumn("row_order", order).select(_columns("silver_klines"))
 
 

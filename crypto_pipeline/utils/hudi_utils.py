@@ -4,12 +4,13 @@ A commit's extra metadata holds a checkpoint: for bronze the Kafka offsets, for 
 time of the last source commit. Completion time, not request time, is what incremental reads compare.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import msgspec
-from hudi import HudiTableBuilder
+from hudi import HudiReadOptions, HudiTableBuilder
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 
@@ -197,6 +198,57 @@ def read(spark: SparkSession, spec: TableSpec, lake: str) -> DataFrame:
     """Return a table's rows as of now, without Hudi's own columns."""
     frame = spark.read.format("hudi").load(table_path(lake, spec))
     return frame.select([column.name for column in spec.columns])
+
+
+def read_small(
+    lake: str,
+    spec: TableSpec,
+    symbols: Collection[str] = (),
+    dates: Collection[str] = (),
+    columns: Collection[str] = (),
+) -> list[dict[str, Any]]:
+    """Return rows of a few small partitions without Spark; none while the table does not exist.
+
+    Args:
+        lake: the lake's root.
+        spec: the table.
+        symbols: only these; all if there are none.
+        dates: likewise.
+        columns: only these, at least one of them not a partition's; all if there are none.
+    """
+    if not commits(lake, spec):
+        return []
+    filters = [
+        (field, "IN", ",".join(sorted(wanted)))
+        for field, wanted in (("symbol", symbols), ("date", dates))
+        if wanted
+    ]
+    wanted = list(columns) or [column.name for column in spec.columns]
+    options = HudiReadOptions(filters=filters or None, projection=wanted)
+    batches = HudiTableBuilder.from_base_uri(table_path(lake, spec)).build().read(options)
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+def dates_of(lake: str, spec: TableSpec, symbol: str) -> list[str]:
+    """Return the dates of a symbol's partitions, oldest first."""
+    system, root = fs.FileSystem.from_uri(_uri(table_path(lake, spec)))
+    found = system.get_file_info(fs.FileSelector(f"{root}/symbol={symbol}", allow_not_found=True))
+    return sorted(item.base_name.partition("=")[2] for item in found)
+
+
+def partitions_since(lake: str, spec: TableSpec, after: str, until: str) -> set[tuple[str, str]]:
+    """Return (symbol, date) of what commits completed after `after` up to `until` wrote to.
+
+    Where the timeline no longer reaches back that far, those are all partitions.
+    """
+    known = commits(lake, spec)
+    if known and known[-1].completed <= after:
+        new = (item for item in known if after < item.completed <= until)
+        return {pair for item in new for pair in partitions_of(lake, spec, item)}
+    system, root = fs.FileSystem.from_uri(_uri(table_path(lake, spec)))
+    listed = system.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    names = (item.base_name.partition("symbol=")[2] for item in listed)
+    return {(symbol, date) for symbol in names if symbol for date in dates_of(lake, spec, symbol)}
 
 
 def rows_of(lake: str, spec: TableSpec, commit: Commit) -> int:

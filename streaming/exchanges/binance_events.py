@@ -15,6 +15,7 @@ from shared.market.events import (
     Side,
     Trade,
 )
+from shared.market.numbering import kind_of
 from streaming.exchanges import binance_wire as wire
 from streaming.exchanges.amounts import (
     RefusedMessageError,
@@ -108,14 +109,19 @@ def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> Be
     )
 
 
-def kline(message: wire.Kline, origin: Origin, received_ns: int) -> Kline:
-    """The venue's candle; first and last trade id are -1 where nothing traded."""
-    candle = message.k
+def require_candle(candle: wire.Candle | wire.KlineRow) -> None:
+    """Refuse a candle with a price of 0, a negative amount or count."""
     require_trade(candle.o, candle.h)
     require_trade(candle.l, candle.c)
     require_not_negative(candle.v, candle.q, candle.V, candle.Q)
     if candle.n < 0:
         raise RefusedMessageError(f"{candle.n} trades cannot be")
+
+
+def kline(message: wire.Kline, origin: Origin, received_ns: int) -> Kline:
+    """The venue's candle; first and last trade id are -1 where nothing traded."""
+    candle = message.k
+    require_candle(candle)
     return Kline(
         origin=origin,
         received_ns=received_ns,
@@ -161,7 +167,7 @@ def channel_kind(channel: str) -> str:
     Raises:
         KeyError: no such channel.
     """
-    kind = channel.partition("@")[0].partition("_")[0]
+    kind = kind_of(channel)
     if kind not in _KINDS:
         raise KeyError(channel)
     return kind

@@ -1,6 +1,6 @@
-"""Missed trades over Binance's REST: which calls bring them, and what an answer says. Pure.
+"""Missed trades and candles over Binance's REST: which calls bring them, and what an answer says. Pure.
 
-Facts: the venue's "aggTrades" and "historicalTrades" pages. The rules here, by number:
+Facts: the venue's "aggTrades", "historicalTrades" and "klines" pages. The rules here, by number:
 
 1. `fromId` answers with the rows from that id on, oldest first, 1000 at most. It must not stand
    beside a time.
@@ -10,6 +10,8 @@ Facts: the venue's "aggTrades" and "historicalTrades" pages. The rules here, by 
 4. Rows that the venue has invalidated stay in their place with price 0: they are no trades.
 5. Where an answer goes on beyond an id without having it, the venue does not have it. Where it ends
    before that id, the venue may only be behind its own stream.
+6. A candle's number is its open time divided by its interval. Candles are asked for by open time, both
+   ends included; the last one may be open still and does not count. A row has no trade ids.
 """
 
 from collections.abc import Callable
@@ -18,11 +20,12 @@ from typing import Any
 
 import msgspec
 
-from shared.market.events import DeadLetter, Event, Origin, Trade
+from shared.market.events import DeadLetter, Event, Kline, Origin, Trade
 from shared.market.instruments import Market
+from shared.market.numbering import interval_seconds, kind_of
 from streaming.exchanges.amounts import require_trade
-from streaming.exchanges.binance_events import aggregate_row, taker
-from streaming.exchanges.binance_wire import AggTradeRow, TradeRow, to_us
+from streaming.exchanges.binance_events import aggregate_row, require_candle, taker
+from streaming.exchanges.binance_wire import AggTradeRow, KlineRow, TradeRow, to_us
 from streaming.exchanges.protocol import dead_letter
 
 _MOST_ROWS = 1000
@@ -32,6 +35,10 @@ _CALLS = {
     (Market.UM, "aggTrade"): ("/fapi/v1/aggTrades", 20),
     (Market.CM, "aggTrade"): ("/dapi/v1/aggTrades", 20),
     (Market.SPOT, "trade"): ("/api/v3/historicalTrades", 25),
+    (Market.SPOT, "kline"): ("/api/v3/klines", 2),
+    # On futures the price is 1 to 5, by how many rows are asked for.
+    (Market.UM, "kline"): ("/fapi/v1/klines", 5),
+    (Market.CM, "kline"): ("/dapi/v1/klines", 5),
 }
 # A wrong symbol or id, a missing key, a call that is not there: the same call will not do later.
 # 403 is the firewall's and 451 a matter of place; neither speaks of ids.
@@ -39,7 +46,7 @@ _FINAL = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 
 
 class TradesCall(msgspec.Struct, frozen=True):
-    """A REST call for the trades `first_id` to `last_id`; `weight` is what the venue charges."""
+    """A REST call for the trades or candles `first_id` to `last_id`; `weight` is what the venue charges."""
 
     path: str
     weight: int
@@ -67,11 +74,6 @@ class TradesAnswer(msgspec.Struct, frozen=True):
     oldest_id: int | None = None
 
 
-def is_healable(market: Market, channel: str) -> bool:
-    """Say whether a channel's events can be fetched by id."""
-    return (market, channel) in _CALLS
-
-
 def is_final(status: int | None) -> bool:
     """Say whether an HTTP status means that the venue will never answer the same call."""
     return status in _FINAL
@@ -83,10 +85,19 @@ def trades_call(origin: Origin, first_id: int, last_id: int) -> TradesCall:
     Raises:
         KeyError: the channel's events cannot be fetched by id.
     """
-    path, weight = _CALLS[origin.market, origin.channel]
+    kind = kind_of(origin.channel)
+    path, weight = _CALLS[origin.market, kind]
     last_id = min(last_id, first_id + _MOST_ROWS - 1)
     rows = last_id - first_id + 1
-    query = f"symbol={origin.venue_symbol}&fromId={first_id}&limit={rows}"
+    query = f"symbol={origin.venue_symbol}"
+    if kind == "kline":
+        length_ms = _interval_us(origin) // 1000
+        interval = origin.channel.partition("_")[2]
+        times = f"startTime={first_id * length_ms}&endTime={last_id * length_ms}"
+        query = f"{query}&interval={interval}&{times}"
+    else:
+        query = f"{query}&fromId={first_id}"
+    query = f"{query}&limit={rows}"
     return TradesCall(f"{path}?{query}", weight, first_id, last_id)
 
 
@@ -101,7 +112,7 @@ def read_trades(
         rows = _rows_decoder.decode(body)
     except (ValueError, RecursionError) as error:
         return dead_letter(origin, body, f"{call.path}: {error}", received_ns)
-    decoder, translate = _KINDS[origin.channel]
+    decoder, translate, number_of = _KINDS[kind_of(origin.channel)]
     events: list[Event] = []
     found: set[int] = set()
     newest = call.first_id - 1
@@ -109,11 +120,14 @@ def read_trades(
     for raw in rows:
         try:
             row = decoder.decode(raw)
-            newest = max(newest, row_id(row))
-            oldest = row_id(row) if oldest is None else min(oldest, row_id(row))
-            if not call.first_id <= row_id(row) <= call.last_id or row_id(row) in found:
+            if isinstance(row, KlineRow) and received_ns <= to_us(row.T) * 1000:
                 continue
-            found.add(row_id(row))
+            number = number_of(row, origin)
+            newest = max(newest, number)
+            oldest = number if oldest is None else min(oldest, number)
+            if not call.first_id <= number <= call.last_id or number in found:
+                continue
+            found.add(number)
             events.append(translate(row, origin, received_ns))
         except (ValueError, RecursionError) as error:
             events.append(dead_letter(origin, bytes(raw), str(error), received_ns))
@@ -141,6 +155,38 @@ def _trade(row: TradeRow, origin: Origin, received_ns: int) -> Trade:
     )
 
 
+def _candle(row: KlineRow, origin: Origin, received_ns: int) -> Kline:
+    require_candle(row)
+    return Kline(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=None,
+        interval=origin.channel.partition("_")[2],
+        open_time=to_us(row.t),
+        close_time=to_us(row.T),
+        open=row.o,
+        high=row.h,
+        low=row.l,
+        close=row.c,
+        volume=row.v,
+        quote_volume=row.q,
+        trade_count=row.n,
+        taker_buy_volume=row.V,
+        taker_buy_quote_volume=row.Q,
+        first_trade_id=None,
+        last_trade_id=None,
+        is_closed=True,
+    )
+
+
+def _interval_us(origin: Origin) -> int:
+    """Return the length of a candle; KeyError where the interval has no one length."""
+    seconds = interval_seconds(origin.channel)
+    if seconds is None:
+        raise KeyError(origin.channel)
+    return seconds * 1_000_000
+
+
 def _outcomes(first_id: int, last_id: int, found: set[int]) -> list[Outcome]:
     """Return what became of the ids from first to last, as few ranges as possible (rule 5)."""
     outcomes: list[Outcome] = []
@@ -154,7 +200,15 @@ def _outcomes(first_id: int, last_id: int, found: set[int]) -> list[Outcome]:
 
 
 _rows_decoder = msgspec.json.Decoder(list[msgspec.Raw])
-_KINDS: dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Any, Origin, int], Event]]] = {
-    "aggTrade": (msgspec.json.Decoder(AggTradeRow), aggregate_row),
-    "trade": (msgspec.json.Decoder(TradeRow), _trade),
+_Kind = tuple[
+    msgspec.json.Decoder[Any], Callable[[Any, Origin, int], Event], Callable[[Any, Origin], int]
+]
+_KINDS: dict[str, _Kind] = {
+    "aggTrade": (msgspec.json.Decoder(AggTradeRow), aggregate_row, lambda row, _: row_id(row)),
+    "trade": (msgspec.json.Decoder(TradeRow), _trade, lambda row, _: row_id(row)),
+    "kline": (
+        msgspec.json.Decoder(KlineRow),
+        _candle,
+        lambda row, origin: to_us(row.t) // _interval_us(origin),
+    ),
 }

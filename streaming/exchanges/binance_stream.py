@@ -11,8 +11,9 @@ from shared.market.events import (
     StreamState,
     StreamStatus,
 )
-from shared.market.instruments import Market, Subscription
-from streaming.exchanges.binance_events import channel_kind, translator
+from shared.market.instruments import Exchange, Market, Subscription
+from shared.market.numbering import Numbering, kind_of, numbering
+from streaming.exchanges.binance_events import translator
 from streaming.exchanges.liveness import Liveness
 
 # How often a book is looked at, in event time, and every how many looks it is told as a snapshot.
@@ -59,13 +60,13 @@ class Stream:
         book_levels: int,
         origin: Origin,
     ) -> None:
-        kind = channel_kind(subscription.channel)
         self.subscription = subscription
         self.name = name
         self.book_levels = book_levels
         self.decoder, self.translate = translator(subscription.channel)
-        self.counts_ids = kind == "aggTrade" or (kind == "trade" and market is Market.SPOT)
-        self.sync = BookSync(binance_rule(market)) if kind == "depth" else None
+        channel = subscription.channel
+        self.counts_ids = numbering(Exchange.BINANCE, market, channel) is Numbering.TRADES
+        self.sync = BookSync(binance_rule(market)) if kind_of(channel) == "depth" else None
         self.first_id: int | None = None
         self.last_id: int | None = None
         self.suspect_id = 0

@@ -124,6 +124,22 @@ class TradeRow(msgspec.Struct, gc=False):
     isBuyerMaker: bool  # noqa: N815 - the venue's name
 
 
+class KlineRow(msgspec.Struct, array_like=True, gc=False):
+    """A row of REST `klines`: a list, as far as it is of use."""
+
+    t: int
+    o: Amount
+    h: Amount
+    l: Amount  # noqa: E741 - the venue's name
+    c: Amount
+    v: Amount
+    T: int
+    q: Amount
+    n: int
+    V: Amount
+    Q: Amount
+
+
 class DepthSnapshot(msgspec.Struct, gc=False):
     """The body of REST `depth`."""
 

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from crypto_pipeline.assets.bronze_assets import collect_dead_letters, ingest
 from crypto_pipeline.assets.gold_assets import GOLD
 from crypto_pipeline.assets.increments import advance
+from crypto_pipeline.assets.quality_assets import QUALITY
 from crypto_pipeline.assets.silver_assets import SILVER
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES
@@ -68,6 +69,7 @@ class Lake:
         steps["quality_dead_letters"] = collect_dead_letters
         for name, build in {**SILVER, **GOLD}.items():
             steps[name] = partial(advance, spec=TABLES[name], build=build)
+        steps |= QUALITY
         return {
             name: dict(step(self.lakehouse).metadata)
             for name, step in steps.items()

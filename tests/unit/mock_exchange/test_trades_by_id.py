@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mock_exchange.listings import synthetic
-from mock_exchange.paging import aggregates_page, limit_of, trades_page
+from mock_exchange.paging import aggregates_page, candles_page, limit_of, trades_page
 from mock_exchange.played_trades import PlayedTrades
 from mock_exchange.trade_memory import Page, TradeMemory
 from mock_exchange.venue import RestError
@@ -41,6 +41,21 @@ def test_trades_are_found_by_id_or_are_the_latest():
     assert [item.trade_id for item in found.trades(Page(2, 7))] == [1000, 1001]
     assert list(found.trades(Page(2, 1006))) == []
     assert list(found.trades(Page(1, 1002))) == [(1002, 501, 2, 10, False)]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, [0, 60, 120, 180]),
+        ({"limit": "2"}, [120, 180]),
+        ({"startTime": "60", "limit": "2"}, [60, 120]),
+        ({"startTime": "61", "endTime": "120"}, [120]),
+        ({"endTime": "60"}, [0, 60]),
+    ],
+)
+def test_candles_are_found_by_their_open_time_or_are_the_latest(query, found):
+    rows = [[opened, "1"] for opened in (0, 60, 120, 180)]
+    assert [row[0] for row in candles_page(rows, query)] == found
 
 
 def test_an_aggregate_is_the_sum_of_its_trades():

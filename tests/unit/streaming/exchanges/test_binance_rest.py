@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.market.events import AggregateTrade, DeadLetter, Origin, Side, Source, Trade
+from shared.market.events import AggregateTrade, DeadLetter, Kline, Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
+from shared.market.numbering import is_fetchable
 from streaming.exchanges.binance_rest import (
     Outcome,
     TradesAnswer,
     is_final,
-    is_healable,
     read_trades,
     trades_call,
 )
@@ -70,18 +70,99 @@ def test_a_call_asks_from_the_first_id_for_as_many_rows_as_ids(market, channel, 
     assert (call.weight, call.first_id, call.last_id) == (weight, 101, 110)
 
 
+CANDLE = [
+    1499040000000,
+    "0.01634790",
+    "0.80000000",
+    "0.01575800",
+    "0.01577100",
+    "148976.11427815",
+    1499040059999,
+    "2434.19055334",
+    308,
+    "1756.87402397",
+    "28.46694368",
+    "0",
+]
+MINUTE = 1499040000 // 60
+
+
+@pytest.mark.parametrize(
+    ("market", "path", "weight"),
+    [
+        (Market.SPOT, "/api/v3/klines", 2),
+        (Market.UM, "/fapi/v1/klines", 5),
+        (Market.CM, "/dapi/v1/klines", 5),
+    ],
+)
+def test_candles_are_asked_for_by_their_open_times(market, path, weight):
+    call = trades_call(origin("kline_1m", market), MINUTE, MINUTE + 2)
+    times = "startTime=1499040000000&endTime=1499040120000"
+    assert call.path == f"{path}?symbol=BTCUSDT&interval=1m&{times}&limit=3"
+    assert call.weight == weight
+
+
+def candles(*rows: list[object], received_ns: int = 1_600_000_000 * 10**9) -> TradesAnswer:
+    source = origin("kline_1m")
+    call = trades_call(source, MINUTE, MINUTE + 2)
+    answer = read_trades(call, source, json.dumps(rows).encode(), received_ns)
+    assert isinstance(answer, TradesAnswer)
+    return answer
+
+
+def test_a_row_of_klines_is_the_closed_candle_without_trade_ids():
+    answer = candles(CANDLE)
+    assert answer.outcomes == [Outcome(MINUTE, MINUTE, is_found=True)]
+    (event,) = answer.events
+    assert event == Kline(
+        origin=origin("kline_1m"),
+        received_ns=1_600_000_000 * 10**9,
+        event_time=None,
+        interval="1m",
+        open_time=1499040000000000,
+        close_time=1499040059999000,
+        open="0.01634790",
+        high="0.80000000",
+        low="0.01575800",
+        close="0.01577100",
+        volume="148976.11427815",
+        quote_volume="2434.19055334",
+        trade_count=308,
+        taker_buy_volume="1756.87402397",
+        taker_buy_quote_volume="28.46694368",
+        first_trade_id=None,
+        last_trade_id=None,
+        is_closed=True,
+    )
+
+
+def test_a_candle_that_is_open_yet_does_not_count():
+    assert candles(CANDLE, received_ns=1499040059999 * 10**6) == TradesAnswer([], [])
+
+
+def test_a_candle_that_cannot_be_is_a_dead_letter_of_its_own():
+    answer = candles([*CANDLE[:8], -1, *CANDLE[9:]])
+    (letter,) = answer.events
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "-1 trades cannot be"
+
+
 def test_one_call_asks_for_a_thousand_ids_at_most():
     call = trades_call(origin(), 1, 5000)
     assert call.path.endswith("fromId=1&limit=1000")
     assert call.last_id == 1000
 
 
-@pytest.mark.parametrize("channel", ["depth@100ms", "bookTicker", "kline_1m"])
-def test_what_has_no_ids_of_trades_cannot_be_fetched(channel):
-    assert not is_healable(Market.SPOT, channel)
-    assert not is_healable(Market.UM, "trade")
+@pytest.mark.parametrize("market", Market)
+@pytest.mark.parametrize(
+    "channel", ["trade", "aggTrade", "depth@100ms", "bookTicker", "kline_1m", "kline_1M"]
+)
+def test_there_is_a_call_for_just_what_is_said_to_be_fetchable(market, channel):
+    if is_fetchable(Exchange.BINANCE, market, channel):
+        assert trades_call(origin(channel, market), 1, 2).last_id == 2
+        return
     with pytest.raises(KeyError):
-        trades_call(origin(channel), 1, 2)
+        trades_call(origin(channel, market), 1, 2)
 
 
 def test_a_row_of_aggtrades_is_the_event_that_the_stream_would_have_sent():

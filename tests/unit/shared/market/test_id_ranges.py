@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.id_ranges import IdRanges
+from shared.market.id_ranges import IdRanges
 
 IDS = st.integers(0, 40)
 CHANGES = st.lists(st.tuples(st.booleans(), IDS, st.integers(0, 8)))
@@ -25,6 +25,16 @@ def test_it_holds_just_what_a_set_would(changes):
         pairs = list(ranges)
         assert len(pairs) == len(ranges)
         assert all(one[1] + 1 < other[0] for one, other in pairwise(pairs))
+
+
+@given(CHANGES, IDS, st.integers(0, 20))
+def test_within_cuts_at_both_ends(changes, first, more):
+    ranges = IdRanges()
+    for _, low, length in changes:
+        ranges.add(low, low + length)
+    last = first + more
+    found = [number for low, high in ranges.within(first, last) for number in range(low, high + 1)]
+    assert found == [number for number in range(first, last + 1) if number in ranges]
 
 
 def test_ids_that_follow_one_another_are_one_range():

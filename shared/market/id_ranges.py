@@ -37,6 +37,14 @@ class IdRanges:
         """The range of the lowest ids; IndexError without any."""
         return self._firsts[0], self._lasts[0]
 
+    def within(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return which ids lie between `first` and `last`, both included, as ranges."""
+        start = bisect_left(self._lasts, first)
+        end = bisect_right(self._firsts, last)
+        return [
+            (max(first, self._firsts[at]), min(last, self._lasts[at])) for at in range(start, end)
+        ]
+
     def add(self, first: int, last: int) -> None:
         """Put `first` to `last` in, whether or not some of them are in already."""
         firsts, lasts = self._firsts, self._lasts

@@ -1,0 +1,1 @@
+"""The completeness ledger: which ids are held, which lack and why. Pure; assets feed and store it."""
