@@ -18,11 +18,10 @@ from typing import Any
 
 import msgspec
 
-from shared.market.events import DeadLetter, Event, Origin, Trade
+from shared.market.events import DeadLetter, Event, Origin
 from shared.market.instruments import Market
-from streaming.exchanges.amounts import require_trade
-from streaming.exchanges.binance_events import aggregate_row, taker
-from streaming.exchanges.binance_wire import AggTradeRow, TradeRow, to_us
+from streaming.exchanges.binance_events import aggregate_row, trade_row
+from streaming.exchanges.binance_wire import AggTradeRow, TradeRow
 from streaming.exchanges.protocol import dead_letter
 
 _MOST_ROWS = 1000
@@ -127,20 +126,6 @@ def row_id(row: AggTradeRow | TradeRow) -> int:
     return row.a if isinstance(row, AggTradeRow) else row.id
 
 
-def _trade(row: TradeRow, origin: Origin, received_ns: int) -> Trade:
-    require_trade(row.price, row.qty)
-    return Trade(
-        origin=origin,
-        received_ns=received_ns,
-        event_time=None,
-        trade_id=str(row.id),
-        price=row.price,
-        quantity=row.qty,
-        side=taker(row.isBuyerMaker),
-        trade_time=to_us(row.time),
-    )
-
-
 def _outcomes(first_id: int, last_id: int, found: set[int]) -> list[Outcome]:
     """Return what became of the ids from first to last, as few ranges as possible (rule 5)."""
     outcomes: list[Outcome] = []
@@ -156,5 +141,5 @@ def _outcomes(first_id: int, last_id: int, found: set[int]) -> list[Outcome]:
 _rows_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _KINDS: dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Any, Origin, int], Event]]] = {
     "aggTrade": (msgspec.json.Decoder(AggTradeRow), aggregate_row),
-    "trade": (msgspec.json.Decoder(TradeRow), _trade),
+    "trade": (msgspec.json.Decoder(TradeRow), trade_row),
 }
