@@ -22,6 +22,7 @@ from shared.errors import ConfigurationError, LakehouseError
 from shared.logging_config import configure_logging
 from shared.market.recording import Frame
 from shared.settings import Settings, load_settings
+from streaming.backfill_command import backfill
 from streaming.reachability import faults, plan_table
 from streaming.replay import recordings, replay_to_kafka
 from streaming.service import collect, planned, record_only
@@ -34,6 +35,7 @@ app = typer.Typer(
     help="Collect market data from exchanges into Kafka. Settings are CRYPTO_* variables; see .env.example.",
     no_args_is_help=True,
 )
+app.command()(backfill)
 
 
 @app.command()
