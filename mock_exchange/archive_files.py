@@ -43,7 +43,8 @@ _FIELDS = {
         "is_buyer_maker": "isBuyerMaker",
     },
 }
-_TIMES = {"aggTrades": (5,), "trades": (4,), "klines": (0, 6)}
+_CLOSE = 6
+_TIMES = {"aggTrades": (5,), "trades": (4,), "klines": (0, _CLOSE)}
 
 
 class DayFile(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ def in_unit(file: DayFile, csv: bytes, microseconds: bool) -> bytes:
         fields = line.split(",")
         if fields[0].isdigit():
             for place in _TIMES[file.kind]:
-                fields[place] = _time_in(fields[place], microseconds)
+                fields[place] = _time_in(fields[place], microseconds, is_close=place == _CLOSE)
         lines.append(",".join(fields))
     return "".join(f"{line}\n" for line in lines).encode()
 
@@ -134,11 +135,11 @@ def _text(value: Any, is_spot: bool) -> str:
     return str(value)
 
 
-def _time_in(text: str, microseconds: bool) -> str:
+def _time_in(text: str, microseconds: bool, is_close: bool) -> str:
     is_us = int(text) >= 10**14
     if is_us == microseconds:
         return text
     # The inclusive end of a candle ends in nines, whatever the unit.
     if microseconds:
-        return f"{text}{'999' if text.endswith('999') else '000'}"
+        return f"{text}{'999' if is_close else '000'}"
     return text[:-3]
