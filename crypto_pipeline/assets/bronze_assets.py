@@ -6,6 +6,7 @@ import msgspec
 from dagster import MaterializeResult, MetadataValue
 from pyspark.sql import DataFrame
 
+from crypto_pipeline.assets.archive_assets import NAME as ARCHIVE_DAYS
 from crypto_pipeline.assets.describe import Stopwatch, idle, table_asset, written
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES, bronze_table
@@ -123,7 +124,16 @@ def _lost(lakehouse: LakehouseResource, ranges: list[LostRange]) -> DataFrame:
     return bronze.lost(frame, CONTROL_SYMBOL)
 
 
+# What the archive has day files of.
+_ARCHIVED = {Feed.TRADES, Feed.KLINES}
 BRONZE_ASSETS = [
-    *(table_asset(TABLES[bronze_table(feed)], partial(ingest, feed=feed)) for feed in BRONZE_FEEDS),
+    *(
+        table_asset(
+            TABLES[bronze_table(feed)],
+            partial(ingest, feed=feed),
+            after=(ARCHIVE_DAYS,) if feed in _ARCHIVED else (),
+        )
+        for feed in BRONZE_FEEDS
+    ),
     table_asset(DEAD_LETTERS, collect_dead_letters),
 ]

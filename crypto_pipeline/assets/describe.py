@@ -28,11 +28,29 @@ POOL = "lake"
 Body = Callable[[LakehouseResource], MaterializeResult[None]]
 
 
-def table_asset(spec: TableSpec, body: Body) -> AssetsDefinition:
+def table_asset(spec: TableSpec, body: Body, after: tuple[str, ...] = ()) -> AssetsDefinition:
     """Return the asset of a table: `body` fills it; group, columns, key and kinds come from `spec`.
 
     A failed try is repeated once where the cause passes by itself, such as a broker that restarts.
+
+    Args:
+        spec: the table.
+        body: fills it.
+        after: names of assets that are no tables and feed it.
     """
+
+    def fill(lakehouse: LakehouseResource) -> MaterializeResult[None]:
+        try:
+            return body(lakehouse)
+        except KafkaUnreachableError as error:
+            raise RetryRequested(max_retries=1, seconds_to_wait=2) from error
+
+    made: AssetsDefinition = asset(**described(spec, after))(fill)
+    return made
+
+
+def described(spec: TableSpec, after: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the arguments of `@asset` that follow from a table."""
     columns = [
         TableColumn(
             column.name,
@@ -42,28 +60,20 @@ def table_asset(spec: TableSpec, body: Body) -> AssetsDefinition:
         )
         for column in spec.columns
     ]
-
-    @asset(
-        key=AssetKey(spec.name),
-        deps=[AssetKey(name) for name in spec.sources],
-        description=spec.description,
-        group_name=spec.layer.value,
-        owners=["team:lake"],
-        kinds={"hudi", "spark"} | (set() if spec.sources else {"kafka"}),
-        metadata={
+    return {
+        "key": AssetKey(spec.name),
+        "deps": [AssetKey(name) for name in (*spec.sources, *after)],
+        "description": spec.description,
+        "group_name": spec.layer.value,
+        "owners": ["team:lake"],
+        "kinds": {"hudi", "spark"} | (set() if spec.sources else {"kafka"}),
+        "metadata": {
             "dagster/column_schema": TableSchema(columns),
             "record key": ", ".join(spec.key),
             "write": spec.mode.value,
         },
-        pool=POOL,
-    )
-    def fill(lakehouse: LakehouseResource) -> MaterializeResult[None]:
-        try:
-            return body(lakehouse)
-        except KafkaUnreachableError as error:
-            raise RetryRequested(max_retries=1, seconds_to_wait=2) from error
-
-    return fill
+        "pool": POOL,
+    }
 
 
 class Stopwatch:

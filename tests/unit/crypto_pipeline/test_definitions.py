@@ -9,9 +9,10 @@ from dagster import AssetKey
 from crypto_pipeline.definitions import defs
 
 GRAPH = {
-    "bronze_trades": set(),
+    "archive_days": set(),
+    "bronze_trades": {"archive_days"},
     "bronze_depth": set(),
-    "bronze_klines": set(),
+    "bronze_klines": {"archive_days"},
     "bronze_quotes": set(),
     "bronze_raw_events": set(),
     "bronze_stream_status": set(),
@@ -19,6 +20,7 @@ GRAPH = {
         "bronze_trades", "bronze_depth", "bronze_klines", "bronze_quotes", "bronze_raw_events",
         "bronze_stream_status",
     },
+    "quality_reconciliation": {"bronze_trades", "bronze_klines"},
     "silver_trades": {"bronze_trades"},
     "silver_klines": {"bronze_klines"},
     "silver_quotes": {"bronze_quotes"},
@@ -61,7 +63,18 @@ def test_every_table_that_upserts_is_checked_for_keys_and_every_bronze_for_balan
     }
     assert {("silver_trades", "keys_once"), ("gold_ohlcv", "venue_candles")} <= checks
     assert ("bronze_depth", "kafka_balance") in checks
-    assert len(checks) == 25
+    assert len(checks) == 27
+
+
+def test_a_tick_asks_the_archive_nothing_and_a_backfill_ends_in_the_tables():
+    def assets_of(job: str) -> set[str]:
+        layer = defs.resolve_job_def(job).asset_layer
+        return {key.to_user_string() for key in layer.selected_asset_keys}
+
+    by_hand = {"archive_days", "quality_reconciliation"}
+    assert assets_of("lake_tick") == GRAPH.keys() - by_hand
+    assert assets_of("backfill") == GRAPH.keys() - {"quality_reconciliation"}
+    assert assets_of("reconcile") == {"quality_reconciliation"}
 
 
 def test_definitions_load_without_a_setting_a_network_or_a_jvm(tmp_path):
