@@ -5,9 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,14 +15,12 @@ from pyarrow import feather
 
 from crypto_pipeline.definitions import defs
 from shared.market.topics import Feed
-from tests.conftest import free_port
 from tests.integration.conftest import (
     CAPTURES,
     REPO,
-    mock_exchange,
     until,
 )
-from tests.integration.crypto_pipeline.conftest import Lake
+from tests.integration.crypto_pipeline.conftest import Lake, write_days
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]
 
@@ -43,33 +38,6 @@ def old_rows() -> list[dict[str, Any]]:
     """Return the aggregate trades of XRPETH of October 2019, as the venue told them."""
     with gzip.open(OLD_TRADES) as file:
         return [item["info"] for item in json.load(file)]
-
-
-def write_days(folder: Path, rows: list[dict[str, Any]]) -> list[str]:
-    """Write the rows as the venue's day files; returns the days."""
-    days: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        day = datetime.fromtimestamp(row["T"] / 1000, UTC).date().isoformat()
-        days[day].append(
-            ",".join(str(row[key]) for key in ("a", "p", "q", "f", "l", "T", "m", "M"))
-        )
-    place = folder / "data" / "spot" / "daily" / "aggTrades" / "XRPETH"
-    place.mkdir(parents=True, exist_ok=True)
-    for day, lines in days.items():
-        (place / f"XRPETH-aggTrades-{day}.csv").write_text("\n".join(lines) + "\n")
-    return sorted(days)
-
-
-@pytest.fixture
-def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a mock exchange's archive; this process's settings lead to it."""
-    folder = tmp_path / "archive-files"
-    arguments = ("simulate", "--symbols", "", "--archive", str(folder))
-    folder.mkdir()
-    with mock_exchange(free_port(), tmp_path / "mock.log", *arguments) as venue:
-        for name, value in venue.environment.items():
-            monkeypatch.setenv(name, value)
-        yield folder
 
 
 @needs_archives
