@@ -60,9 +60,9 @@ def run_failed(context: RunFailureSensorContext, lakehouse: LakehouseResource) -
     _raise(lakehouse, [alert])
 
 
-def staleness_sensor(tables: Iterable[str]) -> SensorDefinition:
+def staleness_sensor(tables: Iterable[AssetKey]) -> SensorDefinition:
     """Return the sensor that watches these tables; its cursor holds those known to be stale."""
-    keys = {name: AssetKey(name) for name in tables}
+    keys = list(tables)
 
     @sensor(
         name="tables_are_stale",
@@ -80,9 +80,9 @@ def staleness_sensor(tables: Iterable[str]) -> SensorDefinition:
     return watch
 
 
-def _reported(instance: DagsterInstance, keys: Mapping[str, AssetKey]) -> dict[str, float]:
+def _reported(instance: DagsterInstance, keys: list[AssetKey]) -> dict[str, float]:
     """Return when each table was last reported, s since the epoch; those never reported are left out."""
-    records = instance.get_asset_records(list(keys.values()))
+    records = instance.get_asset_records(keys)
     entries = (record.asset_entry for record in records)
     return {
         entry.asset_key.to_user_string(): entry.last_materialization_record.timestamp

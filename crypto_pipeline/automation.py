@@ -1,4 +1,7 @@
-"""When the lake moves: a tick every minute, and a healing when a gap stays open; one of each at a time."""
+"""When the lake moves: a tick every minute, and a healing when a gap stays open; one of each at a time.
+
+Past days from the archive, and the comparison of a closed day with it, are started by hand or by config.
+"""
 
 import msgspec
 from dagster import (
@@ -25,19 +28,38 @@ from crypto_pipeline.resources import LakehouseResource
 
 JOB = "lake_tick"
 HEAL_JOB = "heal"
+_BACKFILL_S = 7 * 24 * 3600
+_ARCHIVE, _HEALING = AssetSelection.assets("archive_days"), AssetSelection.assets("healing")
+_RECONCILIATION = AssetSelection.assets("quality_reconciliation")
+_TABLES = AssetSelection.all() - _ARCHIVE - _HEALING - _RECONCILIATION
 
 # One process: a step of its own would cost about 2 s each, and a tick has a dozen.
 lake_tick = define_asset_job(
     JOB,
-    selection=AssetSelection.all() - AssetSelection.assets("healing"),
+    selection=_TABLES,
     executor_def=in_process_executor,
     description="Kafka to bronze, bronze to silver, silver to gold, then the checks",
 )
 heal = define_asset_job(
     HEAL_JOB,
-    selection=AssetSelection.all(),
+    selection=_TABLES | _HEALING,
     executor_def=in_process_executor,
     description="Fetch the ids that lack, then a whole tick: one run closes gaps and looks again",
+)
+backfill = define_asset_job(
+    "backfill",
+    selection=_TABLES | _ARCHIVE,
+    executor_def=in_process_executor,
+    # Years of days take their time; config/dagster.yaml ends a tick much sooner.
+    tags={"dagster/max_runtime": str(_BACKFILL_S)},
+    description="Past days from the exchange's archive to Kafka, then a tick; what one tick does not"
+    " take, the next ones do",
+)
+reconcile = define_asset_job(
+    "reconcile",
+    selection=_RECONCILIATION,
+    executor_def=in_process_executor,
+    description="A closed day in bronze against the archive's rows of it, which backfill brings",
 )
 _UNFINISHED = [
     DagsterRunStatus.QUEUED,

@@ -1,23 +1,32 @@
-"""What Dagster loads: assets, checks, the job and its schedule. Needs no network, JVM or settings."""
+"""What Dagster loads: assets, checks, the jobs and the schedule. Needs no network, JVM or settings."""
 
 from dagster import Definitions
 
 from crypto_pipeline.alarms import run_failed, staleness_sensor
+from crypto_pipeline.assets.archive_assets import ARCHIVE_ASSETS
 from crypto_pipeline.assets.bronze_assets import BRONZE_ASSETS
 from crypto_pipeline.assets.gold_assets import GOLD_ASSETS
 from crypto_pipeline.assets.healing_assets import HEALING_ASSETS
 from crypto_pipeline.assets.quality_assets import QUALITY_ASSETS
+from crypto_pipeline.assets.reconciliation_assets import RECONCILIATION_ASSETS
 from crypto_pipeline.assets.silver_assets import SILVER_ASSETS
-from crypto_pipeline.automation import every_minute, heal, heal_open_gaps, lake_tick
+from crypto_pipeline.automation import (
+    backfill,
+    every_minute,
+    heal,
+    heal_open_gaps,
+    lake_tick,
+    reconcile,
+)
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.resources import LakehouseResource
-from crypto_pipeline.tables import TABLES
 
+TICK_ASSETS = [*BRONZE_ASSETS, *SILVER_ASSETS, *GOLD_ASSETS, *QUALITY_ASSETS]
 defs = Definitions(
-    assets=[*BRONZE_ASSETS, *SILVER_ASSETS, *GOLD_ASSETS, *QUALITY_ASSETS, *HEALING_ASSETS],
+    assets=[*TICK_ASSETS, *HEALING_ASSETS, *ARCHIVE_ASSETS, *RECONCILIATION_ASSETS],
     asset_checks=CHECKS,
-    jobs=[lake_tick, heal],
+    jobs=[lake_tick, heal, backfill, reconcile],
     schedules=[every_minute],
-    sensors=[heal_open_gaps, run_failed, staleness_sensor(TABLES)],
+    sensors=[heal_open_gaps, run_failed, staleness_sensor(item.key for item in TICK_ASSETS)],
     resources={"lakehouse": LakehouseResource()},
 )

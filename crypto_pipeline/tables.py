@@ -169,6 +169,35 @@ _QUALITY = (
             DATE,
         ),
     ),
+    TableSpec(
+        name="quality_reconciliation",
+        layer=Layer.QUALITY,
+        description="A closed day as it came live, against the exchange's archive of it",
+        sources=("bronze_trades", "bronze_klines"),
+        key=("exchange", "market", "symbol", "channel", "date"),
+        ordering="row_order",
+        columns=(
+            *IDENTITY,
+            CHANNEL,
+            Column("state", "string", "equal, different, only archive or only live"),
+            Column("live_rows", "bigint", "Ids that came by WebSocket or REST"),
+            Column("archive_rows", "bigint", "Ids of the archive's file"),
+            Column(
+                "missing",
+                "bigint",
+                "Ids of the archive that did not come live; null where only one side is",
+            ),
+            Column("first_missing", "string", "The lowest of them; of candles the time"),
+            Column("last_missing", "string", "The highest of them"),
+            Column("extra", "bigint", "Ids that came live and are not in the archive"),
+            Column("first_extra", "string", "The lowest of them"),
+            Column("last_extra", "string", "The highest of them"),
+            Column("different", "bigint", "Ids in both of which a field differs"),
+            Column("differences", "string", "Per field: how many, the first id, both values"),
+            SEQUENCE,
+            DATE,
+        ),
+    ),
 )
 
 TABLES = {

@@ -38,6 +38,10 @@ _Symbols = Annotated[str, typer.Option(help="Comma-separated; empty for syntheti
 _SyntheticCount = Annotated[int, typer.Option(min=0, help="Synthetic symbols: SIM000USDT, …")]
 _Markets = Annotated[str, typer.Option(help="spot, um, or both.")]
 _KeptTrades = Annotated[int, typer.Option(min=1, help="Trades per symbol that REST can tell.")]
+_Archive = Annotated[
+    Path | None,
+    typer.Option(file_okay=False, help="A folder of archive files at the venue's paths."),
+]
 _Scenario = Annotated[Path | None, typer.Option(help="A YAML or JSON list of timed faults.")]
 
 
@@ -46,8 +50,9 @@ async def _serve(
     venue_of: Callable[[MockServer], Venue],
     scenario: list[AnyFault],
     seed: int,
+    archive: Path | None,
 ) -> None:
-    server = MockServer(SystemClock(), scenario, seed)
+    server = MockServer(SystemClock(), scenario, seed, archive)
     server.venue = venue_of(server)
     apps = {offset: server.app(market) for market, offset in _MARKET_OFFSETS.items()}
     apps[CONTROL_OFFSET] = Control(server).app()
@@ -68,10 +73,12 @@ async def _serve(
         await runner.cleanup()
 
 
-def _run(venue_of: Callable[[MockServer], Venue], scenario: Path | None, seed: int) -> None:
+def _run(
+    venue_of: Callable[[MockServer], Venue], scenario: Path | None, seed: int, archive: Path | None
+) -> None:
     faults = [] if scenario is None else load_scenario(scenario)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(load_settings().mock, venue_of, faults, seed))
+        runner.run(_serve(load_settings().mock, venue_of, faults, seed, archive))
 
 
 def _listings(symbols: str, count: int, quiet_share: float) -> list[Listing]:
@@ -98,6 +105,7 @@ def simulate(
     rate: Annotated[float, typer.Option(help="Market orders per second and symbol.")] = 5.0,
     kept_trades: _KeptTrades = KEPT_TRADES,
     scenario: _Scenario = None,
+    archive: _Archive = None,
 ) -> None:
     """Simulate: ids, books, trades and candles that agree with each other to the last digit."""
     listings = _listings(symbols, count, quiet_share)
@@ -106,6 +114,7 @@ def simulate(
         lambda server: Simulation(names, seed, rate, kept_trades, server, SystemClock()),
         scenario,
         seed,
+        archive,
     )
 
 
@@ -118,6 +127,7 @@ def play(
     ] = False,
     kept_trades: _KeptTrades = KEPT_TRADES,
     scenario: _Scenario = None,
+    archive: _Archive = None,
     seed: Annotated[int, typer.Option(help="Decides what faults leave to chance.")] = 1,
 ) -> None:
     """Play recordings (gzip JSON lines of recv_ns, kind, url, raw) to whoever subscribes them."""
@@ -126,6 +136,7 @@ def play(
         lambda server: Player(files, server, SystemClock(), pace, rewind, kept_trades),
         scenario,
         seed,
+        archive,
     )
 
 

@@ -35,7 +35,7 @@ class Entry:
     def __init__(self, number: int, fault: AnyFault, due_ns: int) -> None:
         is_shutdown = isinstance(fault, ServerShutdown)
         lasts_s = option(fault, "close_after_s" if is_shutdown else "for_s")
-        patterns = (option(fault, name) for name in ("streams", "calls", "symbols"))
+        patterns = (option(fault, name) for name in ("streams", "calls", "symbols", "files"))
         self.number = number
         self.fault = fault
         self.due_ns = due_ns

@@ -157,9 +157,31 @@ class Refuse(Fault, frozen=True, kw_only=True, tag="refuse"):
     status: ErrorStatus = 503
 
 
+class ArchiveFault(Fault, frozen=True, kw_only=True, tag="archive"):
+    """Spoil files of the archive, or their answers.
+
+    `checksum` tells a wrong one, `late` says 404, `cut` hangs up in the middle; `hole` takes lines out
+    of the file, `milliseconds` and `microseconds` are the unit of its times. A `count` is of answers
+    touched; when a fault of the file itself is over, the file has been replaced.
+    """
+
+    how: Literal["checksum", "late", "cut", "hole", "milliseconds", "microseconds"]
+    files: Pattern = "*"
+    count: Count | None = None
+    for_s: Lasting | None = None
+
+
 AnyFrameFault = Silence | Drip | Skip | Repeat | Reorder | Malform | Huge
 AnyFault = (
-    Drop | Close | ServerShutdown | AnyFrameFault | Snapshot | RestFailure | ClockSkew | Refuse
+    Drop
+    | Close
+    | ServerShutdown
+    | AnyFrameFault
+    | Snapshot
+    | RestFailure
+    | ClockSkew
+    | Refuse
+    | ArchiveFault
 )
 
 

@@ -19,6 +19,7 @@ from mock_exchange.fault_entry import Connection, Entry
 from mock_exchange.fault_kinds import (
     AnyFault,
     AnyFrameFault,
+    ArchiveFault,
     ClockSkew,
     Close,
     Drop,
@@ -164,6 +165,22 @@ class Faults:
                 self._count(entry)
                 return Answer(delay_s=fault.late_s, is_stale=fault.stale)
         return Answer()
+
+    def archive(self, market: Market, path: str) -> frozenset[str]:
+        """Return how the answer for a file of the archive, or for its checksum, is spoiled."""
+        hows = []
+        for entry in list(self._active):
+            fault = entry.fault
+            if isinstance(fault, ArchiveFault) and entry.concerns(market, path):
+                is_of_checksum = path.endswith(".CHECKSUM")
+                if (
+                    is_of_checksum
+                    if fault.how == "checksum"
+                    else fault.how != "cut" or not is_of_checksum
+                ):
+                    self._count(entry)
+                    hows.append(fault.how)
+        return frozenset(hows)
 
     def refusal(self, market: Market) -> int | None:
         """Return the status that a new connection is refused with; None lets it in."""

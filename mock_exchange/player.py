@@ -6,6 +6,7 @@ A snapshot asked for later is the recorded one with the recorded deltas applied 
 """
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 
 import msgspec
 
+from mock_exchange.archive_files import DayFile
 from mock_exchange.paging import aggregates_page
 from mock_exchange.played_trades import PlayedTrades
 from mock_exchange.recordings import contents, frames, market_of, snapshot_symbol, stream_of
 from mock_exchange.server import MockServer
-from mock_exchange.trade_memory import KEPT_TRADES
+from mock_exchange.trade_memory import KEPT_TRADES, Page
 from mock_exchange.truth import Ids, ids_of_trade
 from mock_exchange.venue import RestError, invalid_symbol
 from shared.clock import Clock
@@ -130,6 +132,16 @@ class Player:
     def old_snapshot(self, market: Market, symbol: str) -> bytes:
         """Return the latest recorded snapshot that the play has reached, without later deltas."""
         return self._recorded[market, symbol]
+
+    def archived(self, file: DayFile) -> list[Any]:
+        """Return the aggregate trades of a day that were played so far."""
+        played = self._played.get((file.market, file.symbol))
+        if played is None or file.kind != "aggTrades":
+            return []
+        begin_ms, end_ms = file.span_ms
+        page = Page(sys.maxsize, start_ms=begin_ms, end_ms=end_ms - 1)
+        rows: list[Any] = msgspec.json.decode(played.rows(page))
+        return rows
 
     async def run(self) -> None:
         """Play once, and again whenever the subscribers come back if `rewind`."""

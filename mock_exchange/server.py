@@ -9,11 +9,13 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import WSMsgType, web
 
+from mock_exchange.archive import Archive
 from mock_exchange.client import Client
 from mock_exchange.fault_kinds import AnyFault
 from mock_exchange.faults import Abort, Action, Faults, SendClose, SendNotice
@@ -51,9 +53,16 @@ class MockServer:
         clock: what time it is.
         scenario: faults whose times count from the first subscriber.
         seed: decides what faults choose at random.
+        archive: folder of given archive files, at the venue's paths.
     """
 
-    def __init__(self, clock: Clock, scenario: Sequence[AnyFault] = (), seed: int = 1) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        scenario: Sequence[AnyFault] = (),
+        seed: int = 1,
+        archive: Path | None = None,
+    ) -> None:
         self._clock = clock
         self._scenario = scenario
         self._weights: dict[tuple[Market, int], int] = {}
@@ -62,6 +71,7 @@ class MockServer:
         self.clients: list[Client] = []
         self.faults = Faults(seed)
         self.truth = Truth()
+        self._archive = Archive(archive, clock, self.faults)
         self.venue: Venue
 
     async def run(self) -> None:
@@ -100,7 +110,12 @@ class MockServer:
             app.router.add_get(f"{prefix}/stream", stream)
             app.router.add_get(f"{prefix}/ws", stream)
             app.router.add_get(f"{prefix}/ws/{{streams:.+}}", stream)
+
+        async def file(request: web.Request) -> web.StreamResponse:
+            return await self._archive.answer(request, self.venue)
+
         app.router.add_get(f"{_REST_PREFIX[market]}{{call}}", rest)
+        app.router.add_get("/data/{path:.+}", file)
         return app
 
     async def _websocket(self, request: web.Request, market: Market) -> web.StreamResponse:

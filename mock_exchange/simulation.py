@@ -1,15 +1,18 @@
 """Runs simulators against the clock, sends their messages, and answers REST from the same state."""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from mock_exchange.archive_files import DayFile
 from mock_exchange.listings import Listing
 from mock_exchange.paging import aggregates_page, candles_page, trades_page
 from mock_exchange.server import MockServer
 from mock_exchange.simulator import Message, Simulator
+from mock_exchange.trade_memory import Page
 from mock_exchange.truth import ids_of
 from mock_exchange.venue import RestError, invalid_symbol
 from shared.clock import Clock
@@ -112,6 +115,24 @@ class Simulation:
     def old_snapshot(self, market: Market, symbol: str) -> bytes:
         """Return the book as it stood at the start."""
         return self._first_snapshots[market, symbol]
+
+    def archived(self, file: DayFile) -> list[Any]:
+        """Return what the memory holds of a day."""
+        simulator = self._simulators.get((file.market, file.symbol))
+        if simulator is None:
+            return []
+        begin_ms, end_ms = file.span_ms
+        match file.kind:
+            case "aggTrades":
+                page = Page(sys.maxsize, start_ms=begin_ms, end_ms=end_ms - 1)
+                return simulator.aggregate_rows(page)
+            case "trades":
+                rows = simulator.trade_rows(Page(sys.maxsize))
+                return [row for row in rows if begin_ms <= row["time"] < end_ms]
+            case _ if file.interval == "1m":
+                return [row for row in simulator.kline_rows() if begin_ms <= row[0] < end_ms]
+            case _:
+                return []
 
     async def _send(self, market: Market, symbol: str, messages: list[Message]) -> None:
         for channel, data in messages:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from mock_exchange.archive_files import DayFile
 from shared.market.instruments import Market
 
 
@@ -26,6 +27,10 @@ class Venue(Protocol):
 
     def old_snapshot(self, market: Market, symbol: str) -> bytes:
         """Return the oldest `depth` body of a listed symbol that is known."""
+        ...
+
+    def archived(self, file: DayFile) -> list[Any]:
+        """Return REST rows of one closed day, as far as they are kept; none where nothing is."""
         ...
 
     async def run(self) -> None:

@@ -135,6 +135,7 @@ class BinanceSettings(Section):
     um_rest_url: str = "https://fapi.binance.com"
     cm_ws_url: str = "wss://dstream.binance.com"
     cm_rest_url: str = "https://dapi.binance.com"
+    archive_url: str = "https://data.binance.vision"
 
 
 class SparkSettings(Section):
@@ -191,6 +192,11 @@ class Settings(BaseSettings):
     def spill_dir(self) -> Path:
         """Folder of the records that wait for the broker."""
         return Path(self.streaming.spill_dir or self.paths.data_dir / "spill")
+
+    @property
+    def archive_dir(self) -> Path:
+        """Folder of the archive's files on their way, and of the list of finished days."""
+        return self.paths.data_dir / "archive"
 
     @property
     def recorder_dir(self) -> Path:

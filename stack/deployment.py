@@ -109,6 +109,7 @@ def _mock_addresses(host: str, port: int) -> dict[tuple[str, str], str]:
         ("binance", "um_public_ws_url"): f"ws://{um}/public",
         ("binance", "um_market_ws_url"): f"ws://{um}/market",
         ("binance", "um_rest_url"): f"http://{um}",
+        ("binance", "archive_url"): f"http://{spot}",
     }
 
 

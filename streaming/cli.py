@@ -25,6 +25,7 @@ from shared.logging_config import configure_logging
 from shared.market.recording import Frame
 from shared.settings import Settings, load_settings
 from shared.symbol_manager import load_symbols
+from streaming.backfill_command import backfill
 from streaming.heal import heal as heal_holes
 from streaming.heal import read_holes
 from streaming.instrumentation import HealingStats
@@ -40,6 +41,7 @@ app = typer.Typer(
     help="Collect market data from exchanges into Kafka. Settings are CRYPTO_* variables; see .env.example.",
     no_args_is_help=True,
 )
+app.command()(backfill)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 LakehouseError
 └── StreamingError
+    ├── ArchiveError      a day's file of the archive cannot be brought in; the other days can
     ├── BrokerError       Kafka does not answer; the supervisor starts us again later
     ├── DeliveryError     Kafka did not take a record; the service must stop, restart and say so
     ├── RecordingStoppedError  a disk refuses what `record` writes
@@ -9,6 +10,7 @@ LakehouseError
     └── VenueError        a REST call of the venue failed; the protocol decides when to ask again
 """
 
+from enum import StrEnum
 from http import HTTPStatus
 
 from shared.errors import LakehouseError
@@ -16,6 +18,25 @@ from shared.errors import LakehouseError
 
 class StreamingError(LakehouseError):
     """Base of the collector's errors."""
+
+
+class ArchiveFault(StrEnum):
+    """Why a day's file cannot be brought in."""
+
+    ABSENT = "absent"
+    CHECKSUM = "bad checksum"
+    UNREACHABLE = "unreachable"
+    UNREADABLE = "unreadable"
+
+
+class ArchiveError(StreamingError):
+    """A day's file is not there, not what its checksum says, or not what can be read."""
+
+    def __init__(self, path: str, fault: ArchiveFault, reason: str) -> None:
+        super().__init__(f"{path}: {fault}: {reason}")
+        self.path = path
+        self.fault = fault
+        self.reason = reason
 
 
 class BrokerError(StreamingError):

@@ -232,6 +232,18 @@ class EventProducer:
             await asyncio.sleep(0.005)
             self._serve()
 
+    async def acknowledged(self) -> None:
+        """Wait until Kafka has all that was published so far; needs a producer without a log.
+
+        Raises:
+            DeliveryError: a record could not be delivered.
+        """
+        while self._buffered() and self._failure is None:
+            await asyncio.sleep(0.005)
+            self._serve()
+        if self._failure is not None:
+            raise self._failure
+
     async def run(self) -> None:
         """Serve delivery reports until cancelled.
 

@@ -6,7 +6,9 @@ import msgspec
 from dagster import MaterializeResult, MetadataValue
 from pyspark.sql import DataFrame
 
+from crypto_pipeline.assets.archive_assets import NAME as ARCHIVE_DAYS
 from crypto_pipeline.assets.describe import Stopwatch, idle, table_asset, written
+from crypto_pipeline.assets.healing_assets import NAME as HEALING
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES, bronze_table
 from crypto_pipeline.transforms import bronze
@@ -123,9 +125,15 @@ def _lost(lakehouse: LakehouseResource, ranges: list[LostRange]) -> DataFrame:
     return bronze.lost(frame, CONTROL_SYMBOL)
 
 
+# What the archive has day files of.
+_ARCHIVED = {Feed.TRADES, Feed.KLINES}
 BRONZE_ASSETS = [
     *(
-        table_asset(TABLES[bronze_table(feed)], partial(ingest, feed=feed), ["healing"])
+        table_asset(
+            TABLES[bronze_table(feed)],
+            partial(ingest, feed=feed),
+            after=(HEALING, *((ARCHIVE_DAYS,) if feed in _ARCHIVED else ())),
+        )
         for feed in BRONZE_FEEDS
     ),
     table_asset(DEAD_LETTERS, collect_dead_letters),

@@ -1,7 +1,7 @@
 """What every asset of a table says of itself, and of what it wrote."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +26,6 @@ from crypto_pipeline.utils.hudi_utils import CommitReport, partitions_of
 POOL = "lake"
 """One writer at a time: Hudi tables are written by one tick only."""
 
-
 STALE_AFTER = timedelta(minutes=15)
 """A tick reports every table, idle ones too: this long without a report means that ticks fail or hang."""
 
@@ -34,13 +33,29 @@ _FRESH = FreshnessPolicy.time_window(warn_window=STALE_AFTER / 3, fail_window=ST
 Body = Callable[[LakehouseResource], MaterializeResult[None]]
 
 
-def table_asset(spec: TableSpec, body: Body, after: Sequence[str] = ()) -> AssetsDefinition:
+def table_asset(spec: TableSpec, body: Body, after: tuple[str, ...] = ()) -> AssetsDefinition:
     """Return the asset of a table: `body` fills it; group, columns, key and kinds come from `spec`.
 
-    In a run with the assets `after`, which are no tables, it comes after them.
-
     A failed try is repeated once where the cause passes by itself, such as a broker that restarts.
+
+    Args:
+        spec: the table.
+        body: fills it; every tick lets it.
+        after: names of assets that are no tables and feed it: it comes after them in one run.
     """
+
+    def fill(lakehouse: LakehouseResource) -> MaterializeResult[None]:
+        try:
+            return body(lakehouse)
+        except KafkaUnreachableError as error:
+            raise RetryRequested(max_retries=1, seconds_to_wait=2) from error
+
+    made: AssetsDefinition = asset(**described(spec, after), freshness_policy=_FRESH)(fill)
+    return made
+
+
+def described(spec: TableSpec, after: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the arguments of `@asset` that follow from a table."""
     columns = [
         TableColumn(
             column.name,
@@ -50,29 +65,20 @@ def table_asset(spec: TableSpec, body: Body, after: Sequence[str] = ()) -> Asset
         )
         for column in spec.columns
     ]
-
-    @asset(
-        key=AssetKey(spec.name),
-        deps=[AssetKey(name) for name in (*spec.sources, *after)],
-        description=spec.description,
-        group_name=spec.layer.value,
-        owners=["team:lake"],
-        kinds={"hudi", "spark"} | (set() if spec.sources else {"kafka"}),
-        metadata={
+    return {
+        "key": AssetKey(spec.name),
+        "deps": [AssetKey(name) for name in (*spec.sources, *after)],
+        "description": spec.description,
+        "group_name": spec.layer.value,
+        "owners": ["team:lake"],
+        "kinds": {"hudi", "spark"} | (set() if spec.sources else {"kafka"}),
+        "metadata": {
             "dagster/column_schema": TableSchema(columns),
             "record key": ", ".join(spec.key),
             "write": spec.mode.value,
         },
-        pool=POOL,
-        freshness_policy=_FRESH,
-    )
-    def fill(lakehouse: LakehouseResource) -> MaterializeResult[None]:
-        try:
-            return body(lakehouse)
-        except KafkaUnreachableError as error:
-            raise RetryRequested(max_retries=1, seconds_to_wait=2) from error
-
-    return fill
+        "pool": POOL,
+    }
 
 
 class Stopwatch:

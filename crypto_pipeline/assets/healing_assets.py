@@ -22,6 +22,7 @@ from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
 from shared.settings import process_environment
 
+NAME = "healing"
 # Exit codes of `crypto-stream heal`: all settled, or some left for another time.
 _SETTLED, _LEFT = 0, 1
 _COMMAND = (sys.executable, "-m", "streaming.cli", "heal", "-")
@@ -95,7 +96,7 @@ def _run(lines: list[Row], within_s: float, on_line: Callable[[str], object]) ->
 
 
 @asset(
-    key="healing",
+    key=NAME,
     description="Ids that the lake lacks, fetched over REST into the topics that bronze reads",
     group_name="quality",
     owners=["team:lake"],

@@ -1,17 +1,25 @@
 """Bronze rows to silver rows: one row per fact, by the venue's own identity.
 
 Where a fact comes twice, `row_order` decides: archive over REST over WebSocket, and within one source
-the first received; a closed candle over an open one, a later open one over an earlier.
+the first received, but of archive files, which the venue replaces, the last; a closed candle over an open
+one, a later open one over an earlier. What the winner does not know is taken from the others (`merged`).
 """
+
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crypto_pipeline.schemas import NOTIONAL
+from crypto_pipeline.schemas import BODY, ENVELOPE, NOTIONAL
 from crypto_pipeline.tables import TABLES
+from shared.market.topics import Feed
 
 # Microseconds since the epoch stay below this until the year 5138.
 _RANK = 100_000_000_000_000_000
+_FEEDS = {"silver_trades": Feed.TRADES, "silver_klines": Feed.KLINES}
+# How a row came, not what it says.
+_RECEIPT = {"received_ns", "source", "connection", "epoch", "row_order"}
 
 
 def _source_rank() -> Column:
@@ -19,10 +27,10 @@ def _source_rank() -> Column:
     return F.when(source.endswith("_archive"), 3).when(source.endswith("_rest"), 2).otherwise(1)
 
 
-def _first_received() -> Column:
-    return (_source_rank() * F.lit(_RANK) - (F.col("received_ns") / 1000).cast("bigint")).cast(
-        "bigint"
-    )
+def _by_receipt() -> Column:
+    received_us = (F.col("received_ns") / 1000).cast("bigint")
+    age = F.when(F.col("source").endswith("_archive"), received_us).otherwise(-received_us)
+    return (_source_rank() * F.lit(_RANK) + age).cast("bigint")
 
 
 def _columns(table: str) -> list[str]:
@@ -34,19 +42,61 @@ def trades(bronze: DataFrame) -> DataFrame:
     return (
         bronze.withColumn("trade_sequence", F.col("trade_id").cast("bigint"))
         .withColumn("quote_quantity", (F.col("price") * F.col("quantity")).cast(NOTIONAL))
-        .withColumn("row_order", _first_received())
+        .withColumn("row_order", _by_receipt())
         .select(_columns("silver_trades"))
     )
 
 
 def klines(bronze: DataFrame) -> DataFrame:
     """`bronze_klines` to `silver_klines`."""
-    # A candle fetched over REST says no time of sending; the stream's own, which does, goes before it.
-    said = F.unix_micros(F.coalesce("event_time", "close_time"))
-    order = F.col("is_closed").cast("bigint") * F.lit(_RANK) + said
+    told_us = F.coalesce(F.unix_micros("event_time"), (F.col("received_ns") / 1000).cast("bigint"))
+    state = F.col("is_closed").cast("bigint") * F.lit(10 * _RANK)
+    order = (state + _source_rank() * F.lit(_RANK) + told_us).cast("bigint")
     return bronze.withColumn("row_order", order).select(_columns("silver_klines"))
 
 
 def quotes(bronze: DataFrame) -> DataFrame:
     """`bronze_quotes` to `silver_quotes`; dated by our receipt where the venue sends no time."""
-    return bronze.withColumn("row_order", _first_received()).select(_columns("silver_quotes"))
+    return bronze.withColumn("row_order", _by_receipt()).select(_columns("silver_quotes"))
+
+
+def is_late() -> Column:
+    """Say of a bronze row whether it was fetched afterwards, by REST or from the archive."""
+    return ~F.col("source").endswith("_websocket")
+
+
+def merged(rows: DataFrame, known: DataFrame | None, table: str) -> DataFrame:
+    """Return one row per fact: the winner's, with what it does not know from the other forms.
+
+    A row that says nothing new of what is known is left out, so that an archive which confirms a day
+    has nothing of it computed again.
+
+    Args:
+        rows: new rows of a silver table.
+        known: its rows in the same partitions, None while there are none.
+        table: `silver_trades` or `silver_klines`.
+    """
+    spec, names = TABLES[table], _columns(table)
+    fields = (*ENVELOPE, *BODY[_FEEDS[table]])
+    optional = [field.name for field in fields if not field.required and field.name in names]
+    said = [name for name in names if name not in _RECEIPT]
+    identity = [*spec.key, "date"]
+    forms = rows.withColumn("is_new", F.lit(True))
+    if known is not None:
+        wanted = known.join(rows.select(identity).distinct(), identity, "left_semi")
+        forms = forms.unionByName(wanted.withColumn("is_new", F.lit(False)))
+    order, is_known = F.col("row_order"), ~F.col("is_new")
+    facts = forms.groupBy(identity).agg(
+        F.max_by(F.struct(names), order).alias("winner"),
+        *(F.max_by(name, F.when(F.col(name).isNotNull(), order)).alias(name) for name in optional),
+        F.max("is_new").alias("is_new"),
+        F.max_by(F.struct(said), F.when(is_known, order)).alias("known"),
+    )
+    whole = facts.select(
+        "known",
+        "is_new",
+        *((name if name in optional else F.col("winner")[name].alias(name)) for name in names),
+    )
+    changes = (~F.col(name).eqNullSafe(F.col("known")[name]) for name in said)
+    is_news = F.col("known").isNull() | reduce(or_, changes)
+    return whole.where(F.col("is_new") & is_news).select(names)

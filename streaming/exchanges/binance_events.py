@@ -76,6 +76,21 @@ def aggregate_row(
     )
 
 
+def trade_row(row: wire.TradeRow, origin: Origin, received_ns: int) -> Trade:
+    """One fill, as REST and the archive tell it."""
+    require_trade(row.price, row.qty)
+    return Trade(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=None,
+        trade_id=str(row.id),
+        price=row.price,
+        quantity=row.qty,
+        side=taker(row.isBuyerMaker),
+        trade_time=to_us(row.time),
+    )
+
+
 def book_delta(message: wire.Depth, origin: Origin, received_ns: int) -> BookDelta:
     """Changed levels, quantities absolute."""
     require_levels(message.b)
@@ -109,39 +124,38 @@ def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> Be
     )
 
 
-def require_candle(candle: wire.Candle | wire.KlineRow) -> None:
-    """Refuse a candle with a price of 0, a negative amount or count."""
-    require_trade(candle.o, candle.h)
-    require_trade(candle.l, candle.c)
-    require_not_negative(candle.v, candle.q, candle.V, candle.Q)
-    if candle.n < 0:
-        raise RefusedMessageError(f"{candle.n} trades cannot be")
-
-
 def kline(message: wire.Kline, origin: Origin, received_ns: int) -> Kline:
+    """The venue's candle, as the stream tells it."""
+    return candle(message.k, origin, received_ns, to_us(message.E))
+
+
+def candle(row: wire.Candle, origin: Origin, received_ns: int, event_time: int | None) -> Kline:
     """The venue's candle; first and last trade id are -1 where nothing traded."""
-    candle = message.k
-    require_candle(candle)
+    require_trade(row.o, row.h)
+    require_trade(row.l, row.c)
+    require_not_negative(row.v, row.q, row.V, row.Q)
+    if row.n < 0:
+        raise RefusedMessageError(f"{row.n} trades cannot be")
     return Kline(
         origin=origin,
         received_ns=received_ns,
-        event_time=to_us(message.E),
-        interval=candle.i,
-        open_time=to_us(candle.t),
+        event_time=event_time,
+        interval=row.i,
+        open_time=to_us(row.t),
         # The inclusive close keeps its last millisecond, as the venue says it.
-        close_time=to_us(candle.T),
-        open=candle.o,
-        high=candle.h,
-        low=candle.l,
-        close=candle.c,
-        volume=candle.v,
-        quote_volume=candle.q,
-        trade_count=candle.n,
-        taker_buy_volume=candle.V,
-        taker_buy_quote_volume=candle.Q,
-        first_trade_id=None if candle.f < 0 else str(candle.f),
-        last_trade_id=None if candle.L < 0 else str(candle.L),
-        is_closed=candle.x,
+        close_time=to_us(row.T),
+        open=row.o,
+        high=row.h,
+        low=row.l,
+        close=row.c,
+        volume=row.v,
+        quote_volume=row.q,
+        trade_count=row.n,
+        taker_buy_volume=row.V,
+        taker_buy_quote_volume=row.Q,
+        first_trade_id=None if row.f < 0 else str(row.f),
+        last_trade_id=None if row.L < 0 else str(row.L),
+        is_closed=row.x,
     )
 
 

@@ -20,12 +20,11 @@ from typing import Any
 
 import msgspec
 
-from shared.market.events import DeadLetter, Event, Kline, Origin, Trade
+from shared.market.events import DeadLetter, Event, Kline, Origin
 from shared.market.instruments import Market
 from shared.market.numbering import interval_seconds, kind_of
-from streaming.exchanges.amounts import require_trade
-from streaming.exchanges.binance_events import aggregate_row, require_candle, taker
-from streaming.exchanges.binance_wire import AggTradeRow, KlineRow, TradeRow, to_us
+from streaming.exchanges.binance_events import aggregate_row, candle, trade_row
+from streaming.exchanges.binance_wire import AggTradeRow, Candle, KlineRow, TradeRow, to_us
 from streaming.exchanges.protocol import dead_letter
 
 _MOST_ROWS = 1000
@@ -141,42 +140,26 @@ def row_id(row: AggTradeRow | TradeRow) -> int:
     return row.a if isinstance(row, AggTradeRow) else row.id
 
 
-def _trade(row: TradeRow, origin: Origin, received_ns: int) -> Trade:
-    require_trade(row.price, row.qty)
-    return Trade(
-        origin=origin,
-        received_ns=received_ns,
-        event_time=None,
-        trade_id=str(row.id),
-        price=row.price,
-        quantity=row.qty,
-        side=taker(row.isBuyerMaker),
-        trade_time=to_us(row.time),
-    )
-
-
 def _candle(row: KlineRow, origin: Origin, received_ns: int) -> Kline:
-    require_candle(row)
-    return Kline(
-        origin=origin,
-        received_ns=received_ns,
-        event_time=None,
-        interval=origin.channel.partition("_")[2],
-        open_time=to_us(row.t),
-        close_time=to_us(row.T),
-        open=row.o,
-        high=row.h,
-        low=row.l,
-        close=row.c,
-        volume=row.v,
-        quote_volume=row.q,
-        trade_count=row.n,
-        taker_buy_volume=row.V,
-        taker_buy_quote_volume=row.Q,
-        first_trade_id=None,
-        last_trade_id=None,
-        is_closed=True,
+    """A closed candle; REST does not say which trades it is of."""
+    told = Candle(
+        t=row.t,
+        T=row.T,
+        i=origin.channel.partition("_")[2],
+        o=row.o,
+        h=row.h,
+        l=row.l,
+        c=row.c,
+        v=row.v,
+        q=row.q,
+        n=row.n,
+        V=row.V,
+        Q=row.Q,
+        f=-1,
+        L=-1,
+        x=True,
     )
+    return candle(told, origin, received_ns, None)
 
 
 def _interval_us(origin: Origin) -> int:
@@ -205,7 +188,7 @@ _Kind = tuple[
 ]
 _KINDS: dict[str, _Kind] = {
     "aggTrade": (msgspec.json.Decoder(AggTradeRow), aggregate_row, lambda row, _: row_id(row)),
-    "trade": (msgspec.json.Decoder(TradeRow), _trade, lambda row, _: row_id(row)),
+    "trade": (msgspec.json.Decoder(TradeRow), trade_row, lambda row, _: row_id(row)),
     "kline": (
         msgspec.json.Decoder(KlineRow),
         _candle,

@@ -64,6 +64,7 @@ class Venue:
             "CRYPTO_BINANCE__UM_PUBLIC_WS_URL": f"ws://{um}/public",
             "CRYPTO_BINANCE__UM_MARKET_WS_URL": f"ws://{um}/market",
             "CRYPTO_BINANCE__UM_REST_URL": f"http://{um}",
+            "CRYPTO_BINANCE__ARCHIVE_URL": f"http://{spot}",
         }
 
     def status(self) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """A lake of its own for each test: real broker, real Spark, fresh topics and folder."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,8 @@ from shared.market.recording import read_frames
 from shared.market.topics import Feed, feed_of, message_key, topic_name
 from streaming.exchanges.binance import BinanceProtocol
 from streaming.exchanges.protocol import FetchSnapshot
-from tests.integration.conftest import CAPTURES
+from tests.conftest import free_port
+from tests.integration.conftest import CAPTURES, mock_exchange
 
 
 @dataclass
@@ -152,3 +155,30 @@ def recorded_events(market: Market, *files: str) -> list[Event]:
 
 
 TRADES_TOPIC = topic_name(Exchange.BINANCE, Feed.TRADES)
+
+
+def write_days(folder: Path, rows: list[dict[str, Any]]) -> list[str]:
+    """Write the rows as the venue's day files; returns the days."""
+    days: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        day = datetime.fromtimestamp(row["T"] / 1000, UTC).date().isoformat()
+        days[day].append(
+            ",".join(str(row[key]) for key in ("a", "p", "q", "f", "l", "T", "m", "M"))
+        )
+    place = folder / "data" / "spot" / "daily" / "aggTrades" / "XRPETH"
+    place.mkdir(parents=True, exist_ok=True)
+    for day, lines in days.items():
+        (place / f"XRPETH-aggTrades-{day}.csv").write_text("\n".join(lines) + "\n")
+    return sorted(days)
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a mock exchange's archive; this process's settings lead to it."""
+    folder = tmp_path / "archive-files"
+    arguments = ("simulate", "--symbols", "", "--archive", str(folder))
+    folder.mkdir()
+    with mock_exchange(free_port(), tmp_path / "mock.log", *arguments) as venue:
+        for name, value in venue.environment.items():
+            monkeypatch.setenv(name, value)
+        yield folder

@@ -88,7 +88,7 @@ def test_a_table_that_stands_still_is_told_once_and_again_when_it_moves(
 ) -> None:
     monkeypatch.setenv("CRYPTO_KAFKA__BOOTSTRAP_SERVERS", topics)
     monkeypatch.setattr("crypto_pipeline.alarms.STALE_AFTER", STALE_AFTER)
-    watch = staleness_sensor(["gold_ohlcv", "never_filled"])
+    watch = staleness_sensor([AssetKey("gold_ohlcv"), AssetKey("never_filled")])
     cursor = None
     for moves in (True, False, False, True):
         if moves:

@@ -9,10 +9,11 @@ from dagster import AssetKey
 from crypto_pipeline.definitions import defs
 
 GRAPH = {
+    "archive_days": set(),
     "healing": set(),
-    "bronze_trades": {"healing"},
+    "bronze_trades": {"archive_days", "healing"},
     "bronze_depth": {"healing"},
-    "bronze_klines": {"healing"},
+    "bronze_klines": {"archive_days", "healing"},
     "bronze_quotes": {"healing"},
     "bronze_raw_events": {"healing"},
     "bronze_stream_status": {"healing"},
@@ -20,6 +21,7 @@ GRAPH = {
         "bronze_trades", "bronze_depth", "bronze_klines", "bronze_quotes", "bronze_raw_events",
         "bronze_stream_status",
     },
+    "quality_reconciliation": {"bronze_trades", "bronze_klines"},
     "silver_trades": {"bronze_trades"},
     "silver_klines": {"bronze_klines"},
     "silver_quotes": {"bronze_quotes"},
@@ -68,7 +70,19 @@ def test_every_table_that_upserts_is_checked_for_keys_and_every_bronze_for_balan
     assert {("silver_trades", "keys_once"), ("gold_ohlcv", "venue_candles")} <= checks
     assert ("bronze_depth", "kafka_balance") in checks
     assert {("quality_gaps", "no_open_gap"), ("quality_gaps", "keys_once")} <= checks
-    assert len(checks) == 28
+    assert len(checks) == 30
+
+
+def test_a_tick_asks_the_venue_nothing_and_a_backfill_and_a_healing_end_in_the_tables():
+    def assets_of(job: str) -> set[str]:
+        layer = defs.resolve_job_def(job).asset_layer
+        return {key.to_user_string() for key in layer.selected_asset_keys}
+
+    tick = GRAPH.keys() - {"archive_days", "healing", "quality_reconciliation"}
+    assert assets_of("lake_tick") == tick
+    assert assets_of("heal") == tick | {"healing"}
+    assert assets_of("backfill") == tick | {"archive_days"}
+    assert assets_of("reconcile") == {"quality_reconciliation"}
 
 
 def test_definitions_load_without_a_setting_a_network_or_a_jvm(tmp_path):

@@ -33,8 +33,8 @@ def test_bronze_appends_and_the_rest_upserts():
         assert (spec.mode is WriteMode.APPEND) == (spec.layer is Layer.BRONZE)
 
 
-def test_every_feed_but_dead_letters_has_a_bronze_table():
-    assert set(BRONZE_FEEDS) == set(Feed) - {Feed.DEAD_LETTERS}
+def test_every_feed_but_dead_letters_and_alerts_has_a_bronze_table():
+    assert set(BRONZE_FEEDS) == set(Feed) - {Feed.DEAD_LETTERS, Feed.ALERTS}
     assert bronze_table(Feed.STREAM_STATUS) == "bronze_stream_status"
 
 

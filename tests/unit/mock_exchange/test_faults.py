@@ -289,3 +289,22 @@ def test_skews_add_up_per_market():
     )
     assert faults.skew_ms(Market.SPOT) == -500
     assert faults.skew_ms(Market.UM) == -450
+
+
+ZIP = "/data/spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-08-08.zip"
+
+
+@pytest.mark.parametrize(
+    ("how", "of_file", "of_checksum"),
+    [("checksum", False, True), ("cut", True, False), ("late", True, True), ("hole", True, True)],
+)
+def test_an_archive_fault_touches_the_file_its_checksum_or_both(how, of_file, of_checksum):
+    faults = active({"kind": "archive", "how": how, "files": "*BTCUSDT*2024-08-08*"})
+    assert (how in faults.archive(Market.SPOT, ZIP)) is of_file
+    assert (how in faults.archive(Market.SPOT, f"{ZIP}.CHECKSUM")) is of_checksum
+    assert faults.archive(Market.SPOT, ZIP.replace("08-08", "08-09")) == frozenset()
+
+
+def test_an_archive_fault_is_over_after_so_many_answers():
+    faults = active({"kind": "archive", "how": "late", "count": 2})
+    assert [faults.archive(Market.SPOT, ZIP) for _ in range(3)] == [{"late"}, {"late"}, frozenset()]

@@ -84,6 +84,14 @@ async def test_a_record_that_cannot_be_delivered_ends_the_run_and_is_kept(unused
     assert await sender.close(0.1) == 1
 
 
+async def test_waiting_for_an_acknowledgement_ends_with_the_delivery_error(unused_tcp_port):
+    sender = producer(unused_tcp_port, delivery_timeout_s=0.3)
+    await sender.acknowledged()
+    sender.publish_frame(ORIGIN, b"1", 0, ())
+    with pytest.raises(DeliveryError):
+        await sender.acknowledged()
+
+
 async def test_a_record_larger_than_kafka_takes_is_a_delivery_error(unused_tcp_port):
     sender = producer(unused_tcp_port)
     sender.publish_frame(ORIGIN, b"1" * 2_000_000, 0, ())
