@@ -22,7 +22,7 @@ from dagster import (
     sensor,
 )
 
-from crypto_pipeline.assets.healing_assets import open_gaps
+from crypto_pipeline.assets.healing_assets import listed_gaps
 from crypto_pipeline.ledger.ways import Tries, due
 from crypto_pipeline.resources import LakehouseResource
 
@@ -89,7 +89,7 @@ def heal_open_gaps(
     if _is_running(context.instance, HEAL_JOB):
         return SkipReason("the last healing is still running")
     tries = msgspec.json.decode(context.cursor or b"{}", type=Tries)
-    after = due(open_gaps(lakehouse), tries, lakehouse.clock.now_ns() // 1000)
+    after = due(listed_gaps(lakehouse), tries, lakehouse.clock.now_ns() // 1000)
     if after is None:
         return SkipReason("no open gap is due")
     cursor = msgspec.json.encode(after).decode()

@@ -15,7 +15,7 @@ from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, 
 from crypto_pipeline.assets.describe import Stopwatch
 from crypto_pipeline.errors import HealingError
 from crypto_pipeline.ledger.days import State
-from crypto_pipeline.ledger.rows import Row, latest_dates
+from crypto_pipeline.ledger.rows import Row, latest_dates, stream_of
 from crypto_pipeline.ledger.ways import wanted
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import TABLES
@@ -46,10 +46,16 @@ def open_gaps(lakehouse: LakehouseResource) -> list[Row]:
     return [row for row in rows if row["state"] == State.OPEN]
 
 
+def listed_gaps(lakehouse: LakehouseResource) -> list[Row]:
+    """Return those of symbols in the symbols file, which tells what the exchange calls them."""
+    listed = {(item.exchange, item.market, item.symbol) for item in lakehouse.instruments}
+    return [row for row in open_gaps(lakehouse) if stream_of(row)[:3] in listed]
+
+
 def heal_gaps(
     lakehouse: LakehouseResource, on_line: Callable[[str], object]
 ) -> MaterializeResult[None]:
-    """Have every open range fetched that REST can be asked for.
+    """Have every open range fetched that REST can be asked for, of symbols that are listed.
 
     Args:
         lakehouse: the lake, its settings and clock.
@@ -59,7 +65,7 @@ def heal_gaps(
         HealingError: the command failed.
     """
     watch = Stopwatch()
-    lines = wanted(open_gaps(lakehouse), lakehouse.clock.now_ns() // 1000)
+    lines = wanted(listed_gaps(lakehouse), lakehouse.clock.now_ns() // 1000)
     if not lines:
         return MaterializeResult(metadata={"ranges": 0, "seconds": watch.seconds})
     done = _run(lines, lakehouse.settings.dagster.heal_within_s, on_line)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from crypto_pipeline.ledger.rows import Row, Stream, micros, stream_of
+from shared.market.instruments import Market
+from shared.market.numbering import Numbering, numbering
 
 # On futures REST tells aggregate trades of the last 48 hours; an hour less leaves time to ask.
 _FUTURES_REACH_US = 47 * 3_600_000_000
@@ -28,7 +30,9 @@ Tries = dict[str, tuple[int, int]]
 def way_of(stream: Stream, before_us: int | None, now_us: int) -> Way:
     """Return where a range is to be had; `before_us` is the time of the record before it."""
     is_old = before_us is not None and now_us - before_us > _FUTURES_REACH_US
-    return Way.ARCHIVE if stream.market != "spot" and is_old else Way.REST
+    kind = numbering(stream.exchange, stream.market, stream.channel)
+    is_short = stream.market != Market.SPOT and kind is Numbering.TRADES
+    return Way.ARCHIVE if is_short and is_old else Way.REST
 
 
 def wanted(rows: Iterable[Row], now_us: int) -> list[Row]:

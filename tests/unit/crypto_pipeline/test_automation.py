@@ -12,6 +12,9 @@ from crypto_pipeline.resources import LakehouseResource
 
 @pytest.fixture
 def instance(tmp_path, monkeypatch) -> Iterator[DagsterInstance]:
+    symbols = tmp_path / "symbols.yaml"
+    symbols.write_text("version: 1\nexchanges:\n  binance:\n    spot:\n      BTCUSDT: {}\n")
+    monkeypatch.setenv("CRYPTO_PATHS__SYMBOLS_FILE", str(symbols))
     monkeypatch.setenv("CRYPTO_PATHS__DATA_DIR", str(tmp_path))
     with DagsterInstance.ephemeral() as found:
         yield found

@@ -30,6 +30,9 @@ def test_a_command_that_fails_says_why(tmp_path, monkeypatch):
 
 
 def test_without_an_open_gap_nothing_is_run(tmp_path, monkeypatch):
+    symbols = tmp_path / "symbols.yaml"
+    symbols.write_text("version: 1\nexchanges:\n  binance:\n    spot:\n      BTCUSDT: {}\n")
+    monkeypatch.setenv("CRYPTO_PATHS__SYMBOLS_FILE", str(symbols))
     monkeypatch.setenv("CRYPTO_PATHS__DATA_DIR", str(tmp_path))
     done = heal_gaps(LakehouseResource(), pytest.fail)
     assert done.metadata["ranges"] == 0

@@ -17,11 +17,12 @@ def gap(stream=SPOT, first=5, age_minutes=60, found_minutes=10, ranges=((5, 6), 
     }
 
 
-def test_futures_older_than_two_days_are_only_in_the_archive():
+def test_trades_of_futures_older_than_two_days_are_only_in_the_archive():
     day_us = 24 * 60 * MINUTE_US
     assert way_of(UM, NOW_US - 3 * day_us, NOW_US) is Way.ARCHIVE
     assert way_of(UM, NOW_US - day_us, NOW_US) is Way.REST
     assert way_of(UM, None, NOW_US) is Way.REST
+    assert way_of(UM._replace(channel="kline_1m"), NOW_US - 3 * day_us, NOW_US) is Way.REST
     assert way_of(SPOT, NOW_US - 300 * day_us, NOW_US) is Way.REST
 
 
