@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 import uvloop
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 
@@ -89,36 +89,37 @@ def _bring(
     return reports
 
 
-def table_of(reports: list[DayReport]) -> Table:
-    """Return a row for each day of each channel."""
+def table_of(reports: list[DayReport]) -> Group:
+    """Return a row for each day of each channel, and below why some are not there."""
     table = Table(
-        *("day", "market", "symbol", "channel", "state", "rows", "first id", "last id"),
-        *("missing", "repeated", "unsorted", "invalidated", "bad lines", "times", "sha256"),
+        *("day", "instrument", "channel", "state", "rows", "missing", "repeated", "unsorted"),
+        *("bad lines", "times", "sha256"),
     )
     for report in reports:
-        place = (*_place(report), report.state.value)
         content = report.content
         if content is None:
-            table.add_row(*place, report.reason)
+            table.add_row(*_place(report), f"[red]{report.state}[/red]")
             continue
         missing = (
             "may jump"
             if content.missing is None
             else f"{content.missing + report.missing_before:,}"
         )
-        counts = (content.repeated, content.unsorted, content.invalidated, content.bad_lines)
         table.add_row(
-            *place,
+            *_place(report),
+            report.state.value,
             f"{content.rows:,}",
-            str(content.first_id),
-            str(content.last_id),
             missing,
-            *(f"{count:,}" for count in counts),
+            *(f"{count:,}" for count in (content.repeated, content.unsorted, content.bad_lines)),
             ", ".join(content.units),
-            report.sha256[:12],
+            report.sha256[:8],
         )
-    return table
+    failed = (report for report in reports if not report.state.is_done)
+    return Group(
+        table,
+        *(f"[red]{' '.join(_place(item))}: {item.state}: {item.reason}[/red]" for item in failed),
+    )
 
 
-def _place(report: DayReport) -> tuple[str, str, str, str]:
-    return report.day.isoformat(), report.market, report.symbol, report.channel
+def _place(report: DayReport) -> tuple[str, str, str]:
+    return report.day.isoformat(), f"{report.market} {report.symbol}", report.channel

@@ -5,11 +5,14 @@ from datetime import timedelta
 from functools import partial
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import book, silver
+from crypto_pipeline.utils import hudi_utils
+from shared.market.events import Source
 
 # A book publishes a full snapshot every minute; twice that and a late commit reach one for sure.
 _SNAPSHOT_REACH = timedelta(minutes=5)
@@ -28,14 +31,33 @@ def _once(
     """Return new rows; those of facts that REST or the archive told too, merged with what is known."""
     new = increment.rows
     rows = transform(new)
-    pairs = new.where(silver.is_late()).select("symbol", "date").distinct().collect()
-    if not pairs:
+    days = _told_more_than_once(increment, table, new)
+    if not days:
         return rows
-    late = Partitions(
-        frozenset(pair["symbol"] for pair in pairs), frozenset(pair["date"] for pair in pairs)
-    )
+    is_told = F.concat_ws("/", "symbol", "date").isin([f"{symbol}/{day}" for symbol, day in days])
+    parts = Partitions(frozenset(symbol for symbol, _ in days), frozenset(day for _, day in days))
     known = increment.table(table)
-    return silver.merged(rows, None if known is None else late.within(known), table)
+    merged = silver.merged(
+        rows.where(is_told),
+        None if known is None else parts.within(known).where(is_told),
+        table,
+    )
+    return merged.unionByName(rows.where(~is_told))
+
+
+def _told_more_than_once(increment: Increment, table: str, new: DataFrame) -> set[tuple[str, str]]:
+    """Return (symbol, date) of late rows whose day the table holds, or another source tells too.
+
+    What the stream alone tells needs no look, and a day that only the archive tells has nothing to
+    be merged with.
+    """
+    sources: dict[tuple[str, str], set[str]] = {}
+    for row in new.select("symbol", "date", "source").distinct().collect():
+        sources.setdefault((row["symbol"], row["date"]), set()).add(row["source"])
+    late = {day for day, told in sources.items() if told != {Source.BINANCE_WEBSOCKET}}
+    alone = {day for day in late if len(sources[day]) == 1}
+    held = hudi_utils.held_partitions(increment.lakehouse.lake, TABLES[table], alone)
+    return late - (alone - held)
 
 
 SILVER: dict[str, Build] = {

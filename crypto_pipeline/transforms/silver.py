@@ -60,11 +60,6 @@ def quotes(bronze: DataFrame) -> DataFrame:
     return bronze.withColumn("row_order", _by_receipt()).select(_columns("silver_quotes"))
 
 
-def is_late() -> Column:
-    """Say of a bronze row whether it was fetched afterwards, by REST or from the archive."""
-    return ~F.col("source").endswith("_websocket")
-
-
 def merged(rows: DataFrame, known: DataFrame | None, table: str) -> DataFrame:
     """Return one row per fact: the winner's, with what it does not know from the other forms.
 
@@ -83,7 +78,7 @@ def merged(rows: DataFrame, known: DataFrame | None, table: str) -> DataFrame:
     identity = [*spec.key, "date"]
     forms = rows.withColumn("is_new", F.lit(True))
     if known is not None:
-        wanted = known.join(rows.select(identity).distinct(), identity, "left_semi")
+        wanted = known.join(rows.select(identity), identity, "left_semi")
         forms = forms.unionByName(wanted.withColumn("is_new", F.lit(False)))
     order, is_known = F.col("row_order"), ~F.col("is_new")
     facts = forms.groupBy(identity).agg(

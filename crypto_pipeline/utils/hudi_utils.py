@@ -4,7 +4,7 @@ A commit's extra metadata holds a checkpoint: for bronze the Kafka offsets, for 
 time of the last source commit. Completion time, not request time, is what incremental reads compare.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -261,6 +261,19 @@ def partitions_of(lake: str, spec: TableSpec, commit: Commit) -> list[tuple[str,
     written = commit_metadata(lake, spec, commit)["partitionToWriteStats"]
     pairs = [path.split("/") for path in written]
     return sorted((symbol.partition("=")[2], date.partition("=")[2]) for symbol, date in pairs)
+
+
+def held_partitions(
+    lake: str, spec: TableSpec, pairs: Iterable[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return those of some (symbol, date) that the table has a folder of."""
+    system, root = fs.FileSystem.from_uri(_uri(table_path(lake, spec)))
+    wanted = sorted(pairs)
+    folders = [f"{root}/symbol={symbol}/date={day}" for symbol, day in wanted]
+    found = system.get_file_info(folders) if folders else []
+    return {
+        pair for pair, info in zip(wanted, found, strict=True) if info.type is fs.FileType.Directory
+    }
 
 
 def read_since(

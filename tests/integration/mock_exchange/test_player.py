@@ -2,7 +2,9 @@
 
 import asyncio
 import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import httpx
@@ -76,6 +78,13 @@ async def test_what_was_played_can_be_told_again_by_id(serving, tmp_path):
             assert seen == list(range(3, 21))
             missed = (await http.get(f"{trades}&fromId=1&limit=2")).json()
             assert missed == [{key: trade(number)[key] for key in missed[0]} for number in (1, 2)]
+            file = (
+                f"http://{spot}/data/spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-1970-01-01.zip"
+            )
+            with zipfile.ZipFile(io.BytesIO((await http.get(file)).content)) as bundle:
+                first, *_ = lines = bundle.read(bundle.namelist()[0]).decode().splitlines()
+            assert (first, len(lines)) == ("1,1.0,2.0,2,3,1001,True,True", 20)
+            assert (await http.get(file.replace("aggTrades", "trades"))).status_code == 404
             for stream, ranges in ((TRADES, [[3, 20]]), (DEPTH, [[1, 20]])):
                 answer = await http.get(f"http://{control}/truth?market=spot&stream={stream}")
                 account = answer.json()
