@@ -1,9 +1,11 @@
 """What assets reach the world through. Nothing is opened, and no setting read, before a run asks."""
 
+from collections.abc import Callable
 from functools import cached_property
 
-from dagster import ConfigurableResource
-from pyspark.sql import SparkSession
+from dagster import ConfigurableResource, InitResourceContext
+from pydantic import PrivateAttr
+from pyspark.sql import DataFrame, SparkSession
 
 from crypto_pipeline.utils.broker import watermarks
 from crypto_pipeline.utils.kafka_utils import Watermarks
@@ -17,6 +19,8 @@ from shared.symbol_manager import SymbolBook, load_symbols
 
 class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
     """Settings, the Spark session, the lake's place and the known symbols of one run."""
+
+    _shared: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @cached_property
     def settings(self) -> Settings:
@@ -66,3 +70,28 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
     def watermarks(self, feed: Feed) -> Watermarks:
         """Return what the broker holds of a feed."""
         return watermarks(self.bootstrap, self.topics(feed))
+
+    def shared(self, name: str, version: str, build: Callable[[], DataFrame]) -> DataFrame:
+        """Return what `build` makes, computed once for all who ask for this version; kept until another.
+
+        Spark Connect analyses a plan anew at each use and then finds nothing in its cache; a view is
+        analysed once.
+        """
+        view = f"{name}_{version}"
+        if self._shared.get(name) != view:
+            self._forget(name)
+            build().createOrReplaceTempView(view)
+            self.spark.catalog.cacheTable(view)
+            self._shared[name] = view
+        return self.spark.table(view)
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:  # noqa: ARG002 - Dagster's
+        """Free at the end of a run what was shared in it."""
+        for name in list(self._shared):
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        view = self._shared.pop(name, None)
+        if view is not None:
+            self.spark.catalog.uncacheTable(view)
+            self.spark.catalog.dropTempView(view)

@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-Candle = tuple[float, float, float, float]  # open, high, low, close
+Number = int | float | Fraction
+Candle = tuple[Number, Number, Number, Number]  # open, high, low, close
 Level = tuple[Fraction, Fraction]  # price, quantity
 
 
@@ -19,6 +20,11 @@ def same(found: float | None, expected: float | Fraction | None, scale: float = 
     return math.isclose(found, float(expected), rel_tol=1e-12, abs_tol=1e-12 * scale)
 
 
+def log_change(before: Number, after: Number) -> float:
+    """ln(after / before), from the exact difference."""
+    return math.log1p(float((Fraction(after) - Fraction(before)) / Fraction(before)))
+
+
 def volatility(
     candles: Mapping[int, Candle], at: int, minutes: int
 ) -> dict[str, float | int | None]:
@@ -26,9 +32,9 @@ def volatility(
     starts = sorted(start for start in candles if at - 60 * minutes <= start <= at)
     inner = [start for start in starts if start > at - 60 * minutes]
     closes = [candles[start][3] for start in starts]
-    returns = [math.log(later / earlier) for earlier, later in itertools.pairwise(closes)]
-    high_low = [math.log(candles[start][1] / candles[start][2]) ** 2 for start in inner]
-    close_open = [math.log(candles[start][3] / candles[start][0]) ** 2 for start in inner]
+    returns = [log_change(earlier, later) for earlier, later in itertools.pairwise(closes)]
+    high_low = [log_change(candles[start][2], candles[start][1]) ** 2 for start in inner]
+    close_open = [log_change(candles[start][0], candles[start][3]) ** 2 for start in inner]
     year_of_ranges = math.sqrt(525_600 / ((at - inner[0]) / 60 + 1))
     parkinson = math.sqrt(math.fsum(high_low) / (4 * math.log(2)))
     klass = math.sqrt(0.5 * math.fsum(high_low) - (2 * math.log(2) - 1) * math.fsum(close_open))
@@ -116,11 +122,11 @@ def indicators(
 
 
 def pearson(
-    one: Mapping[int, float], other: Mapping[int, float], end: int, seconds: int
+    one: Mapping[int, Number], other: Mapping[int, Number], end: int, seconds: int
 ) -> tuple[int, float | None]:
     """Common returns of two series of one-minute closes in [end - seconds, end), and their correlation."""
     pairs = [
-        (math.log(one[at] / one[at - 60]), math.log(other[at] / other[at - 60]))
+        (log_change(one[at - 60], one[at]), log_change(other[at - 60], other[at]))
         for at in sorted(one)
         if end - seconds <= at < end and {at, at - 60} <= one.keys() & other.keys()
     ]
@@ -133,6 +139,16 @@ def pearson(
     if not squares_x or not squares_y:
         return len(pairs), None
     return len(pairs), products / math.sqrt(squares_x * squares_y)
+
+
+def value_area(volumes: Sequence[int]) -> tuple[int, list[int]]:
+    """The point of control's place, and the places of the bins about it that hold 70 % of the volume."""
+    peak = max(range(len(volumes)), key=lambda at: (volumes[at], -at))
+    inside = [peak]
+    while 10 * sum(volumes[at] for at in inside) < 7 * sum(volumes):
+        sides = [at for at in (max(inside) + 1, min(inside) - 1) if 0 <= at < len(volumes)]
+        inside.append(max(sides, key=lambda at: (volumes[at], at)))
+    return peak, sorted(inside)
 
 
 def slippage_bps(side: Sequence[Level], mid: Fraction, size: int) -> Fraction | None:

@@ -23,36 +23,40 @@ from crypto_pipeline.transforms import (
 )
 
 
+def _trades(increment: Increment) -> DataFrame:
+    """Return all trades of the touched partitions, the new ones marked."""
+    return increment.shared("trades", lambda: gold.slim(increment.whole()))
+
+
 def _ohlcv(increment: Increment) -> DataFrame:
-    new = increment.rows
-    silver = increment.around("silver_trades")
-    return gold.ohlcv(
-        new if silver is None else silver,
-        gold.touched_minutes(new),
-        increment.around("gold_ohlcv"),
-        increment.row_order,
-    )
+    trades = _trades(increment)
+    known = increment.around("gold_ohlcv")
+    minutes = gold.touched_minutes(trades.where("is_new"))
+    return gold.ohlcv(gold.fills(trades), minutes, known, increment.row_order)
 
 
 def _volume_profile(increment: Increment) -> DataFrame:
-    trades = increment.around("silver_trades")
-    rows = profile.volume_profile(increment.rows if trades is None else trades, increment.row_order)
-    return gold.only_changed(rows, increment.around("gold_volume_profile"))
+    rows = profile.volume_profile(gold.fills(_trades(increment)), increment.row_order)
+    return gold.only_changed(rows, increment.around("gold_volume_profile"), "gold_volume_profile")
 
 
-def _candles(increment: Increment, *intervals: str, of_all: bool = False) -> DataFrame:
-    """Return candles of the touched symbols (or of all) from a day before the new ones to a day after."""
-    new = increment.rows
-    table = increment.table("gold_ohlcv")
-    parts = increment.partitions
-    if table is None:
-        return series.marked(new, new, intervals)
-    near = table.where(F.col("date").isin(parts.near(1))) if of_all else parts.within(table, 1)
-    return series.marked(near, new, intervals)
+def _candles(increment: Increment) -> DataFrame:
+    """Return all instruments' candles from a day before the new ones to a day after, these marked."""
+
+    def read() -> DataFrame:
+        is_near = F.col("date").isin(increment.partitions.near(1))
+        return series.candles(increment.everything.where(is_near))
+
+    return increment.shared("candles", read)
+
+
+def _volatility(increment: Increment) -> DataFrame:
+    candles = increment.partitions.within(_candles(increment), 1)
+    return volatility.volatility(candles, increment.row_order)
 
 
 def _volume_spikes(increment: Increment) -> DataFrame:
-    candles = _candles(increment, "1m", "5m", "15m", "1h")
+    candles = increment.partitions.within(_candles(increment), 1)
     known = increment.around("gold_volume_spikes", 1)
     return spikes.volume_spikes(candles, known, increment.row_order)
 
@@ -66,27 +70,27 @@ def _indicators(increment: Increment) -> DataFrame:
             for name, days in reach.items()
         )
         known = known.where(reduce(or_, is_near))
-    return indicators.indicators(increment.rows, known, increment.row_order)
+    new = _candles(increment).where("is_new")
+    return indicators.indicators(new, known, increment.row_order)
 
 
 def _spread_episodes(increment: Increment) -> DataFrame:
-    new = increment.rows
-    metrics = increment.around("gold_book_metrics", 1)
-    known = increment.around("gold_spread_episodes", 1)
     return episodes.spread_episodes(
-        new, new if metrics is None else metrics, known, increment.row_order
+        increment.rows,
+        increment.whole(1),
+        increment.around("gold_spread_episodes", 1),
+        increment.row_order,
     )
 
 
 def _daily_summary(increment: Increment) -> DataFrame:
-    candles = increment.around("gold_ohlcv")
     rows = daily.daily_summary(
-        increment.rows if candles is None else candles,
+        increment.whole(),
         increment.around("gold_book_metrics"),
         increment.around("gold_volume_spikes"),
         increment.row_order,
     )
-    return gold.only_changed(rows, increment.around("gold_daily_summary"))
+    return gold.only_changed(rows, increment.around("gold_daily_summary"), "gold_daily_summary")
 
 
 GOLD: dict[str, Build] = {
@@ -95,12 +99,10 @@ GOLD: dict[str, Build] = {
     "gold_liquidity": lambda new: liquidity.liquidity(new.rows, new.row_order),
     "gold_spread_episodes": _spread_episodes,
     "gold_volume_profile": _volume_profile,
-    "gold_volatility": lambda new: volatility.volatility(_candles(new, "1m"), new.row_order),
+    "gold_volatility": _volatility,
     "gold_volume_spikes": _volume_spikes,
     "gold_indicators": _indicators,
-    "gold_correlation": lambda new: correlation.correlation(
-        _candles(new, "1m", of_all=True), new.row_order
-    ),
+    "gold_correlation": lambda new: correlation.correlation(_candles(new), new.row_order),
     "gold_daily_summary": _daily_summary,
 }
 GOLD_ASSETS = [

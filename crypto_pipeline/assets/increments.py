@@ -75,10 +75,24 @@ class Increment:
             frozenset(symbol for symbol, _ in pairs), frozenset(day for _, day in pairs)
         )
 
+    @property
+    def everything(self) -> DataFrame:
+        """All rows of the source, with `is_new`: whether this increment brings them."""
+        lakehouse = self.lakehouse
+        return hudi_utils.read_marked(lakehouse.spark, self.source, lakehouse.lake, self.after)
+
+    def whole(self, reach_days: int = 0) -> DataFrame:
+        """Return the source's rows, old and new, in and around the new rows' partitions."""
+        return self.partitions.within(self.everything, reach_days)
+
     def around(self, name: str, reach_days: int = 0) -> DataFrame | None:
         """Return a table's rows in and around the new rows' partitions, None while it does not exist."""
         table = self.table(name)
         return None if table is None else self.partitions.within(table, reach_days)
+
+    def shared(self, name: str, build: Callable[[], DataFrame]) -> DataFrame:
+        """Return what `build` makes of this increment, once for all tables that are as far behind."""
+        return self.lakehouse.shared(name, f"{self.after}_{self.until}", build)
 
     def before(self, span: timedelta) -> DataFrame | None:
         """Return the source rows of the commits that completed in a span before this increment."""

@@ -6,6 +6,7 @@
 A minute has a return only if it and the minute before have a candle, so that both returns of a pair are
 of the same minute. Windows end at each full five minutes; the last may not be over yet. Instruments
 differ in symbol, market or venue; each pair stands once, the lesser by (symbol, exchange, market) first.
+Means are taken off before products are summed, so that few and like returns lose no digits.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import CORRELATION_WINDOWS
 from crypto_pipeline.transforms.gold import KEY, finished, schema
-from crypto_pipeline.transforms.series import INTERVAL_SECONDS, Flags
+from crypto_pipeline.transforms.series import INTERVAL_SECONDS, Flags, Values, units
 
 STEP_S = 300
 MIN_RETURNS = 3
@@ -31,11 +32,12 @@ def correlation(candles: DataFrame, row_order: int) -> DataFrame:
     """Return `gold_correlation` of the pairs and windows that new candles reach.
 
     Args:
-        candles: 1m candles of every instrument, see `series.marked`, from a day before the first new
-            one on.
+        candles: of every instrument, see `series.candles`, from a day before the first new one on; those
+            of 1m are used.
         row_order: greater than that of any row written before.
     """
-    slim = candles.select(*KEY, "start", "is_new", F.col("close").cast("double").alias("close"))
+    minutes = candles.where(F.col("interval") == "1m")
+    slim = minutes.select(*KEY, "start", "is_new", units("close").alias("close"))
     types = schema(_TABLE, [*_INSTRUMENT, *_OTHER, *_FIGURES], last="bigint")
     rows = slim.groupBy().applyInPandas(rolling, types)
     ends = {
@@ -49,7 +51,7 @@ def rolling(candles: pd.DataFrame) -> pd.DataFrame:
     """Return a row per pair and window; `last` is the start of the window's last five minutes.
 
     Args:
-        candles: exchange, market, symbol, start (s), is_new, close; of all instruments.
+        candles: exchange, market, symbol, start (s), is_new, close (in any unit); of all instruments.
     """
     first, last = int(candles["start"].min()), int(candles["start"].max())
     grid = pd.RangeIndex(first, last + _MINUTE, _MINUTE)
@@ -57,7 +59,8 @@ def rolling(candles: pd.DataFrame) -> pd.DataFrame:
         candles.pivot_table(name, "start", _INSTRUMENT, aggfunc="first").reindex(grid)
         for name in ("close", "is_new")
     )
-    returns = closes.astype("float64").apply(np.log).diff()
+    prices = closes.astype("float64")
+    returns = (prices.diff() / prices.shift()).apply(np.log1p)
     new = marks.eq(other=True).to_numpy()
     touched = new | np.roll(new, 1, axis=0) & (np.arange(len(new)) > 0)[:, None]
     sums = np.concatenate((np.zeros((1, new.shape[1]), int), touched.cumsum(axis=0)))
@@ -75,18 +78,40 @@ def rolling(candles: pd.DataFrame) -> pd.DataFrame:
 
 def _pairs(returns: pd.DataFrame, is_affected: Flags) -> pd.DataFrame:
     """Return the pairs with an affected side, as columns."""
-    found = returns.corr(min_periods=MIN_RETURNS).to_numpy()
-    valid = returns.notna().to_numpy().astype(np.int64)
-    common = valid.T @ valid
-    one, other = np.triu_indices(len(found), 1)
-    wanted = (is_affected[one] | is_affected[other]) & ~np.isnan(found[one, other])
+    values = returns.to_numpy()
+    parts = [_with_those_after(values, one) for one in range(len(is_affected))]
+    common, found = (np.concatenate(side) for side in zip(*parts, strict=True))
+    one, other = np.triu_indices(len(is_affected), 1)
+    wanted = (is_affected[one] | is_affected[other]) & ~np.isnan(found)
     one, other = one[wanted], other[wanted]
     names = returns.columns.to_frame(index=False)
     return pd.DataFrame(
         {
             **{name: names[name].to_numpy()[one] for name in _INSTRUMENT},
             **{f"other_{name}": names[name].to_numpy()[other] for name in _INSTRUMENT},
-            "returns": common[one, other],
-            "correlation": found[one, other],
+            "returns": common[wanted],
+            "correlation": found[wanted],
         }
     )
+
+
+def _with_those_after(values: Values, one: int) -> tuple[Values, Values]:
+    """Return the common returns of a column and each one after it, and their correlations."""
+    both = ~np.isnan(values[:, [one]]) & ~np.isnan(values[:, one + 1 :])
+    common = both.sum(axis=0)
+
+    def centred(side: Values) -> Values:
+        mean = _total(np.where(both, side, 0)) / np.maximum(common, 1)
+        return np.where(both, side - mean, 0)
+
+    x, y = centred(values[:, [one]]), centred(values[:, one + 1 :])
+    scale = np.sqrt(_total(x * x) * _total(y * y))
+    is_told = (common >= MIN_RETURNS) & (scale > 0)
+    found = np.where(is_told, _total(x * y) / np.where(is_told, scale, 1), np.nan)
+    return common, np.clip(found, -1, 1)
+
+
+def _total(values: Values) -> Values:
+    """Sum columns in their order, so that minutes in which others traded do not change the last bit."""
+    total: Values = np.cumsum(values, axis=0)[-1]
+    return total

@@ -50,8 +50,8 @@ def daily_summary(
 def _volatility(candles: DataFrame) -> DataFrame:
     minutes = candles.where(F.col("interval") == "1m")
     in_order = Window.partitionBy(*_DAY).orderBy("window_start")
-    close = F.col("close").cast("double")
-    change = F.log(close / F.lag(close).over(in_order))
+    before = F.lag("close").over(in_order)
+    change = F.log1p((F.col("close") - before).cast("double") / before.cast("double"))
     squares = minutes.withColumn("square", change * change)
     figures = squares.groupBy(*_DAY).agg(
         F.sqrt(F.sum("square")).alias("realized_volatility"),

@@ -3,8 +3,8 @@
 A fill counts once: as `trade` where that channel holds it, else through the aggregate trade
 that spans it. Futures fills count only when the venue executed them in the book (`execution_type`
 MARKET) and with a quantity above 0, as in the venue's own candles. Windows are cut by trade time. The
-1s and 1m candles come from fills, the longer ones from 1m candles, which loses nothing: first, last,
-minimum, maximum and exact sums compose.
+1s candles come from fills, 1m candles from those, and longer ones from 1m candles, which loses nothing:
+first, last, minimum, maximum and exact sums compose.
 """
 
 from collections.abc import Iterable
@@ -17,13 +17,29 @@ from pyspark.sql import functions as F
 from crypto_pipeline.schemas import NOTIONAL, VOLUME
 from crypto_pipeline.tables import TABLES
 
-SHORT_INTERVALS = {"1s": 1, "1m": 60}
 LONGER_INTERVALS = {"5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
 KEY = ["exchange", "market", "symbol"]
 _WINDOW_KEY = [*KEY, "interval", "window"]
+_FILL = [
+    *KEY,
+    "trade_time",
+    "trade_sequence",
+    "price",
+    "quantity",
+    "quote_quantity",
+    "side",
+    "first_trade_id",
+    "last_trade_id",
+]
+_USED = [*_FILL, "channel", "trade_id", "execution_type", "is_new"]
 
 
-def window_start(time: Column, seconds: int) -> Column:
+def slim(trades: DataFrame) -> DataFrame:
+    """Return the columns of `silver_trades` that gold uses, and `is_new`."""
+    return trades.select(_USED)
+
+
+def window_start(time: Column, seconds: int | Column) -> Column:
     """Return the start of the window of that many seconds that a time falls in, UTC."""
     return F.timestamp_seconds(F.floor(F.unix_seconds(time) / seconds) * seconds)
 
@@ -59,7 +75,7 @@ def fills(trades: DataFrame) -> DataFrame:
         .join(every_id, [*KEY, "last_trade_id"], "left_anti")
         .withColumn("fill_count", span)
     )
-    return single.unionByName(merged)
+    return single.unionByName(merged).select(*_FILL, "fill_count")
 
 
 def with_windows(rows: DataFrame, time: str, intervals: dict[str, int]) -> DataFrame:
@@ -74,8 +90,7 @@ def with_windows(rows: DataFrame, time: str, intervals: dict[str, int]) -> DataF
         )
     )
     repeated = rows.withColumn("pair", F.explode(pairs))
-    seconds = F.col("pair.seconds")
-    start = F.timestamp_seconds(F.floor(F.unix_seconds(time) / seconds) * seconds)
+    start = window_start(F.col(time), F.col("pair.seconds"))
     return repeated.withColumns({"interval": F.col("pair.interval"), "window": start}).drop("pair")
 
 
@@ -95,23 +110,21 @@ def schema(table: str, names: Iterable[str], **more: str) -> str:
     return ", ".join(f"`{name}` {types[name]}" for name in (*names, *more))
 
 
-def only_changed(rows: DataFrame, known: DataFrame | None) -> DataFrame:
+def only_changed(rows: DataFrame, known: DataFrame | None, table: str) -> DataFrame:
     """Return the rows that do not stand in `known` as they are, the order apart."""
     if known is None:
         return rows
-    same = [F.col(f"n.{name}").eqNullSafe(F.col(f"k.{name}")) for name in rows.columns]
-    is_same = reduce(
-        and_, (item for item, name in zip(same, rows.columns, strict=True) if name != "row_order")
-    )
+    names = (column.name for column in TABLES[table].columns if column.name != "row_order")
+    is_same = reduce(and_, (F.col(f"n.{name}").eqNullSafe(F.col(f"k.{name}")) for name in names))
     return rows.alias("n").join(known.alias("k"), is_same, "left_anti")
 
 
-def candles_of_fills(counted: DataFrame) -> DataFrame:
-    """Return 1s and 1m candles from fills."""
+def seconds_of_fills(counted: DataFrame) -> DataFrame:
+    """Return 1s candles from fills; `window` is their start."""
     order = F.struct("trade_time", "trade_sequence")
     bought = F.col("side") == "buy"
     zero = F.lit(0)
-    windows = with_windows(counted, "trade_time", SHORT_INTERVALS)
+    windows = with_windows(counted, "trade_time", {"1s": 1})
     return windows.groupBy(*_WINDOW_KEY).agg(
         F.min_by("price", order).alias("open"),
         F.max("price").alias("high"),
@@ -133,11 +146,9 @@ def candles_of_fills(counted: DataFrame) -> DataFrame:
     )
 
 
-def candles_of_minutes(minutes: DataFrame) -> DataFrame:
-    """Return the candles of the longer intervals from 1m candles (`window` is their start)."""
-    windows = with_windows(
-        minutes.drop("interval").withColumnRenamed("window", "minute"), "minute", LONGER_INTERVALS
-    )
+def composed(candles: DataFrame, intervals: dict[str, int]) -> DataFrame:
+    """Return the candles of longer intervals from shorter ones; `window` is the start of either."""
+    parts = candles.drop("interval").withColumnRenamed("window", "part")
     sums = {
         "volume": VOLUME,
         "quote_volume": NOTIONAL,
@@ -145,37 +156,40 @@ def candles_of_minutes(minutes: DataFrame) -> DataFrame:
         "taker_buy_volume": VOLUME,
         "taker_buy_quote_volume": NOTIONAL,
     }
-    return windows.groupBy(*_WINDOW_KEY).agg(
-        F.min_by("open", "minute").alias("open"),
-        F.max("high").alias("high"),
-        F.min("low").alias("low"),
-        F.max_by("close", "minute").alias("close"),
-        *(F.sum(name).cast(kind).alias(name) for name, kind in sums.items()),
-        F.min_by("first_trade_id", "minute").alias("first_trade_id"),
-        F.max_by("last_trade_id", "minute").alias("last_trade_id"),
-        F.min("first_trade_time").alias("first_trade_time"),
-        F.max("last_trade_time").alias("last_trade_time"),
+    return (
+        with_windows(parts, "part", intervals)
+        .groupBy(*_WINDOW_KEY)
+        .agg(
+            F.min_by("open", "part").alias("open"),
+            F.max("high").alias("high"),
+            F.min("low").alias("low"),
+            F.max_by("close", "part").alias("close"),
+            *(F.sum(name).cast(kind).alias(name) for name, kind in sums.items()),
+            F.min_by("first_trade_id", "part").alias("first_trade_id"),
+            F.max_by("last_trade_id", "part").alias("last_trade_id"),
+            F.min("first_trade_time").alias("first_trade_time"),
+            F.max("last_trade_time").alias("last_trade_time"),
+        )
     )
 
 
 def ohlcv(
-    trades: DataFrame, minutes: DataFrame, known: DataFrame | None, row_order: int
+    counted: DataFrame, minutes: DataFrame, known: DataFrame | None, row_order: int
 ) -> DataFrame:
     """Return every candle that the touched minutes change, in the columns of `gold_ohlcv`.
 
     Args:
-        trades: all rows of `silver_trades` in the touched minutes; more do no harm.
+        counted: all fills in the touched minutes, see `fills`; more do no harm.
         minutes: see `touched_minutes`.
         known: rows of `gold_ohlcv` of the touched symbols and days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    counted = (
-        fills(trades)
-        .withColumn("minute", window_start(F.col("trade_time"), 60))
-        .join(F.broadcast(minutes), [*KEY, "minute"], "left_semi")
+    touched = counted.withColumn("minute", window_start(F.col("trade_time"), 60)).join(
+        F.broadcast(minutes), [*KEY, "minute"], "left_semi"
     )
-    short = candles_of_fills(counted)
-    all_minutes = short.where(F.col("interval") == "1m")
+    seconds = seconds_of_fills(touched)
+    new_minutes = composed(seconds, {"1m": 60})
+    all_minutes = new_minutes
     if known is not None:
         others = (
             known.where(F.col("interval") == "1m")
@@ -186,12 +200,15 @@ def ohlcv(
                 "left_anti",
             )
         )
-        all_minutes = all_minutes.unionByName(others.select(short.columns))
-    touched = with_windows(minutes, "minute", LONGER_INTERVALS).select(*_WINDOW_KEY).distinct()
-    longer = candles_of_minutes(all_minutes).join(F.broadcast(touched), _WINDOW_KEY, "left_semi")
+        all_minutes = all_minutes.unionByName(others.drop("vwap", "row_order", "date"))
+    windows = with_windows(minutes, "minute", LONGER_INTERVALS).select(*_WINDOW_KEY).distinct()
+    longer = composed(all_minutes, LONGER_INTERVALS).join(
+        F.broadcast(windows), _WINDOW_KEY, "left_semi"
+    )
     vwap = F.col("quote_volume").cast("double") / F.col("volume").cast("double")
     candles = (
-        short.unionByName(longer)
+        seconds.unionByName(new_minutes)
+        .unionByName(longer)
         .withColumnRenamed("window", "window_start")
         .withColumn("vwap", vwap)
     )

@@ -52,7 +52,7 @@ def indicators(new: DataFrame, known: DataFrame | None, row_order: int) -> DataF
     """Return `gold_indicators` of the candles that new ones reach.
 
     Args:
-        new: rows of `gold_ohlcv`.
+        new: candles, rows of `gold_ohlcv` or of `series.candles`.
         known: the table's own rows around them, which hold the candles of before; None while none.
         row_order: greater than that of any row written before.
     """

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import SESSIONS
 from crypto_pipeline.schemas import NOTIONAL, PRICE, VOLUME
-from crypto_pipeline.transforms.gold import KEY, fills, finished, schema
+from crypto_pipeline.transforms.gold import KEY, finished, schema
 
 VALUE_SHARE = Fraction(7, 10)
 _BINS_PER_PRICE = 2000
@@ -63,11 +63,11 @@ def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
     return peak, low, high
 
 
-def volume_profile(trades: DataFrame, row_order: int) -> DataFrame:
-    """Return `gold_volume_profile` of the days of these trades.
+def volume_profile(counted: DataFrame, row_order: int) -> DataFrame:
+    """Return `gold_volume_profile` of the days of these fills.
 
     Args:
-        trades: all rows of `silver_trades` of whole days, both channels.
+        counted: all fills of whole days, see `gold.fills`.
         row_order: greater than that of any row written before.
     """
     width = _width(F.col("price"))
@@ -84,8 +84,7 @@ def volume_profile(trades: DataFrame, row_order: int) -> DataFrame:
         ),
     )
     windows = (
-        fills(trades)
-        .withColumns({"price_low": low, "price_high": (low + width).cast(PRICE)})
+        counted.withColumns({"price_low": low, "price_high": (low + width).cast(PRICE)})
         .withColumn("pair", F.explode(sessions))
         .withColumns({"session": F.col("pair.session"), "window_start": F.col("pair.start")})
     )

@@ -5,12 +5,12 @@ nothing else. So a late candle changes the figures within that reach after it an
 comes out the same to the last bit whenever it is computed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.transforms.gold import KEY
@@ -20,7 +20,8 @@ Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 INTERVAL_SECONDS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "24h": 86_400}
-_CANDLE_KEY = [*KEY, "interval", "window_start"]
+INTERVALS = ("1m", "5m", "15m", "1h")
+"""Of the candles that rolling figures are made from."""
 
 
 def is_touched(start: Times, is_new: Flags, reach: int) -> Flags:
@@ -32,14 +33,34 @@ def is_touched(start: Times, is_new: Flags, reach: int) -> Flags:
     return touched
 
 
-def marked(candles: DataFrame, new: DataFrame, intervals: Iterable[str]) -> DataFrame:
-    """Return candles of these intervals with `start` (s) and `is_new`, true where `new` has the row."""
-    rows = candles.where(F.col("interval").isin(list(intervals)))
-    marks = new.select(*_CANDLE_KEY).withColumn("mark", F.lit(True))
-    return (
-        rows.join(F.broadcast(marks), _CANDLE_KEY, "left")
-        .withColumn("is_new", F.coalesce("mark", F.lit(False)))
-        .withColumn("start", F.unix_seconds("window_start"))
+def log_change(before: Values | Times, after: Values | Times) -> Values:
+    """Return ln(after / before), right to the last digits where a price moved by a single tick.
+
+    The quotient of such prices has no more digits than double precision, and its logarithm few of them.
+    """
+    change: Values = np.log1p((after - before) / before)
+    return change
+
+
+def units(price: str) -> Column:
+    """Return a price as a whole number of its last digit, so that differences are exact."""
+    return (F.col(price) * F.lit(10**8)).cast("bigint")
+
+
+def candles(rows: DataFrame) -> DataFrame:
+    """Return the candles of 1m to 1h among rows of `gold_ohlcv` with `is_new`, and their `start` (s)."""
+    return rows.where(F.col("interval").isin(list(INTERVALS))).select(
+        *KEY,
+        "interval",
+        "window_start",
+        F.unix_seconds("window_start").alias("start"),
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "date",
+        "is_new",
     )
 
 

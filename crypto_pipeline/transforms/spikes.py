@@ -4,8 +4,11 @@
 
 Mean and sample standard deviation (n - 1) are of the base volumes of the windows of the same length that
 start within the 24 hours before; a window without trades has no candle and is not among them. At least
-20 are needed. A spike has a z-score above 2. A window that is not over yet is judged by what it has.
+20 are needed, and not all alike. A spike has a z-score above 2. A window that is not over yet is judged by
+what it has.
 """
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -29,7 +32,7 @@ def volume_spikes(candles: DataFrame, known: DataFrame | None, row_order: int) -
     A window that was written as a spike and is none any more comes again, with `is_spike` false.
 
     Args:
-        candles: see `series.marked`, from a day before the first new one on.
+        candles: see `series.candles`, from a day before the first new one on.
         known: rows of the table that may be judged anew, None while there are none.
         row_order: greater than that of any row written before.
     """
@@ -62,8 +65,7 @@ def judge(candles: pd.DataFrame) -> pd.DataFrame:
         if len(history) < MIN_HISTORY:
             continue
         mean, deviation = float(history.mean()), float(history.std(ddof=1))
-        if deviation > 0:
-            score = (float(volume[at]) - mean) / deviation
-            figures = (score, mean, deviation, len(history), score > THRESHOLD)
-            rows.append((*figures, int(start[at]), candles["text"][at]))
+        score = (float(volume[at]) - mean) / deviation if deviation > 0 else math.nan
+        figures = (score, mean, deviation, len(history), score > THRESHOLD)
+        rows.append((*figures, int(start[at]), candles["text"][at]))
     return pd.DataFrame(rows, columns=[*_FIGURES, "start", "text"])

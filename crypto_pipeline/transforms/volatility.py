@@ -22,7 +22,13 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import VOLATILITY_WINDOWS
 from crypto_pipeline.transforms.gold import KEY, finished, schema
-from crypto_pipeline.transforms.series import INTERVAL_SECONDS, by_group, is_touched
+from crypto_pipeline.transforms.series import (
+    INTERVAL_SECONDS,
+    by_group,
+    is_touched,
+    log_change,
+    units,
+)
 
 MINUTES_PER_YEAR = 365 * 24 * 60
 _TABLE = "gold_volatility"
@@ -43,11 +49,12 @@ def volatility(candles: DataFrame, row_order: int) -> DataFrame:
     """Return `gold_volatility` of the minutes that new candles reach.
 
     Args:
-        candles: 1m candles, see `series.marked`, from a day before the first new one on.
+        candles: see `series.candles`, from a day before the first new one on; those of 1m are used.
         row_order: greater than that of any row written before.
     """
-    prices = [F.col(name).cast("double").alias(name) for name in ("open", "high", "low", "close")]
-    slim = candles.select(*KEY, "start", "is_new", *prices)
+    prices = [units(name).alias(name) for name in ("open", "high", "low", "close")]
+    minutes = candles.where(F.col("interval") == "1m")
+    slim = minutes.select(*KEY, "start", "is_new", *prices)
     types = schema(_TABLE, [*KEY, *_FIGURES], start="bigint")
     rows = by_group(slim, KEY, "start", rolling, types)
     timed = rows.withColumn("minute", F.timestamp_seconds("start"))
@@ -58,15 +65,15 @@ def rolling(candles: pd.DataFrame) -> pd.DataFrame:
     """Return the figures of one instrument, a row per touched minute and window.
 
     Args:
-        candles: start (s), is_new, open, high, low, close; by rising start.
+        candles: start (s), is_new, open, high, low, close (in any unit); by rising start.
     """
     start = candles["start"].to_numpy()
     opened, high, low, closed = (
         candles[name].to_numpy() for name in ("open", "high", "low", "close")
     )
-    squares = np.concatenate(([0.0], np.diff(np.log(closed)) ** 2))
-    ranges = np.log(high / low) ** 2
-    klass = ranges / 2 - (2 * math.log(2) - 1) * np.log(closed / opened) ** 2
+    squares = np.concatenate(([0.0], log_change(closed[:-1], closed[1:]) ** 2))
+    ranges = log_change(low, high) ** 2
+    klass = ranges / 2 - (2 * math.log(2) - 1) * log_change(opened, closed) ** 2
     rows = []
     for name in VOLATILITY_WINDOWS:
         span = INTERVAL_SECONDS[name]

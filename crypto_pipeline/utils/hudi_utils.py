@@ -13,12 +13,14 @@ import msgspec
 from hudi import HudiReadOptions, HudiTableBuilder
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from crypto_pipeline.errors import CheckpointMissingError
 from crypto_pipeline.tables import TableSpec, WriteMode
 
 _COMMIT_ACTIONS = ("commit", "deltacommit", "replacecommit")
 _META_PREFIX = "lake."
+_COMMIT_TIME = "_hoodie_commit_time"
 
 
 class Hoodie(StrEnum):
@@ -47,6 +49,7 @@ class Hoodie(StrEnum):
     BLOOM_ENTRIES = "hoodie.index.bloom.num_entries"
     BLOOM_TYPE = "hoodie.bloom.index.filter.type"
     TIMEZONE = "hoodie.table.timeline.timezone"
+    CLOCK_SKEW_MS = "hoodie.time.generator.max_expected_clock_skew_ms"
     INLINE_COMPACT = "hoodie.compact.inline"
     COMPACT_AFTER = "hoodie.compact.inline.max.delta.commits"
     QUERY_TYPE = "hoodie.datasource.query.type"
@@ -92,6 +95,9 @@ def write_options(spec: TableSpec) -> dict[str, str]:
         # Neither appends nor a bucket index look keys up, and the filter weighs 430 kB a file.
         Hoodie.BLOOM: "false",
         Hoodie.TIMEZONE: "UTC",
+        # Hudi waits this long after each time it takes, several times a commit, in case other machines
+        # write too; a table here has one writer, whose times all come from the driver's clock.
+        Hoodie.CLOCK_SKEW_MS: "10",
     }
     if spec.mode is WriteMode.APPEND:
         return options | {
@@ -249,6 +255,17 @@ def partitions_since(lake: str, spec: TableSpec, after: str, until: str) -> set[
     listed = system.get_file_info(fs.FileSelector(root, allow_not_found=True))
     names = (item.base_name.partition("symbol=")[2] for item in listed)
     return {(symbol, date) for symbol in names if symbol for date in dates_of(lake, spec, symbol)}
+
+
+def read_marked(spark: SparkSession, spec: TableSpec, lake: str, after: str | None) -> DataFrame:
+    """Return a table's rows as of now, with `is_new`: whether a commit completed after `after` wrote them.
+
+    One scan instead of two: an incremental read merges the files of a merge-on-read table again. A table
+    has one writer, so a commit requested after another's completion is also completed after it.
+    """
+    frame = spark.read.format("hudi").load(table_path(lake, spec))
+    is_new = F.col(_COMMIT_TIME) > F.lit(after or "")
+    return frame.select(*(column.name for column in spec.columns), is_new.alias("is_new"))
 
 
 def rows_of(lake: str, spec: TableSpec, commit: Commit) -> int:

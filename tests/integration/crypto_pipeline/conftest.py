@@ -92,6 +92,7 @@ def open_lake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Lake:
     """Return an empty lake whose symbols are those of the recordings."""
+    folder.mkdir(exist_ok=True)
     symbols = folder / "symbols.yaml"
     symbols.write_text(
         json.dumps(

@@ -129,6 +129,27 @@ def test_compaction_and_archival_leave_checkpoint_and_rows_as_they_were(spark, r
     assert [(row.row_order) for row in found] == [11] * 5
 
 
+def test_rows_are_marked_new_as_an_incremental_read_tells_them_before_and_after_compaction(
+    spark, rows, lake
+):
+    def ids(frame: DataFrame) -> list[int]:
+        return sorted(int(row.id) for row in frame.collect())
+
+    last = hudi_utils.write(rows(0, 40), UPSERT, lake, {"n": 0}).commit.completed
+    for number in range(1, 11):
+        written = hudi_utils.write(
+            rows(number, number + 5, order=number), UPSERT, lake, {"n": number}
+        )
+        until = written.commit.completed
+        marked = hudi_utils.read_marked(spark, UPSERT, lake, last)
+        since = hudi_utils.read_since(spark, UPSERT, lake, last, until)
+        assert ids(marked.where("is_new")) == ids(since) == list(range(number, number + 5))
+        last = until
+    assert any(commit.action == "commit" for commit in hudi_utils.commits(lake, UPSERT))
+    assert ids(hudi_utils.read_marked(spark, UPSERT, lake, None).where("is_new")) == list(range(40))
+    assert ids(hudi_utils.read_marked(spark, UPSERT, lake, last).where("is_new")) == []
+
+
 def test_an_older_form_of_a_row_does_not_replace_a_newer_one(spark, rows, lake):
     hudi_utils.write(rows(0, 5, order=9), UPSERT, lake, {})
     hudi_utils.write(rows(0, 5, order=3), UPSERT, lake, {})
