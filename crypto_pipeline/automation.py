@@ -1,4 +1,4 @@
-"""When the lake moves: one job over all assets and checks, every minute, one tick at a time."""
+"""When the lake moves: a tick over all assets and checks each minute, and its upkeep each 20 minutes."""
 
 from dagster import (
     AssetSelection,
@@ -12,6 +12,8 @@ from dagster import (
     in_process_executor,
     schedule,
 )
+
+from crypto_pipeline.maintenance import MAINTENANCE_JOB, lake_maintenance
 
 JOB = "lake_tick"
 
@@ -38,5 +40,20 @@ _UNFINISHED = [
 )
 def every_minute(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Start a tick unless one is on its way."""
-    running = context.instance.get_runs_count(RunsFilter(job_name=JOB, statuses=_UNFINISHED))
-    return SkipReason("the last tick is still running") if running else RunRequest()
+    return _unless_running(context, JOB)
+
+
+@schedule(
+    job=lake_maintenance,
+    cron_schedule="*/20 * * * *",
+    default_status=DefaultScheduleStatus.RUNNING,
+    execution_timezone="UTC",
+)
+def every_20_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+    """Start the maintenance unless it is on its way."""
+    return _unless_running(context, MAINTENANCE_JOB)
+
+
+def _unless_running(context: ScheduleEvaluationContext, job: str) -> RunRequest | SkipReason:
+    running = context.instance.get_runs_count(RunsFilter(job_name=job, statuses=_UNFINISHED))
+    return SkipReason(f"the last {job} is still running") if running else RunRequest()

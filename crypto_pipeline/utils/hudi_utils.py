@@ -15,8 +15,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from crypto_pipeline.errors import CheckpointMissingError
 from crypto_pipeline.tables import TableSpec, WriteMode
+from shared.lake import timeline
 
-_COMMIT_ACTIONS = ("commit", "deltacommit", "replacecommit")
 _META_PREFIX = "lake."
 
 
@@ -48,6 +48,13 @@ class Hoodie(StrEnum):
     TIMEZONE = "hoodie.table.timeline.timezone"
     INLINE_COMPACT = "hoodie.compact.inline"
     COMPACT_AFTER = "hoodie.compact.inline.max.delta.commits"
+    COMPACTION_MIB = "hoodie.compaction.target.io"
+    CLEAN_INLINE = "hoodie.clean.automatic"
+    ARCHIVE_INLINE = "hoodie.archive.automatic"
+    SMALL_FILE = "hoodie.clustering.plan.strategy.small.file.limit"
+    MERGED_FILE = "hoodie.clustering.plan.strategy.target.file.max.bytes"
+    MERGE_GROUP = "hoodie.clustering.plan.strategy.max.bytes.per.group"
+    MERGE_GROUPS = "hoodie.clustering.plan.strategy.max.num.groups"
     QUERY_TYPE = "hoodie.datasource.query.type"
     BEGIN = "hoodie.datasource.read.begin.instanttime"
     END = "hoodie.datasource.read.end.instanttime"
@@ -75,7 +82,8 @@ def write_options(spec: TableSpec) -> dict[str, str]:
     """Return how a table is written.
 
     Statistics are off and bulk inserts unsorted, for they cost a third of the speed on small
-    commits; merge-on-read tables compact every tenth commit, so a reader merges little.
+    commits. Cleaning, archiving and compaction cost a write as much again and wait for the
+    maintenance job (`table_services`).
     """
     options: dict[str, str] = {
         Hoodie.TABLE_NAME: spec.name,
@@ -91,6 +99,8 @@ def write_options(spec: TableSpec) -> dict[str, str]:
         # Neither appends nor a bucket index look keys up, and the filter weighs 430 kB a file.
         Hoodie.BLOOM: "false",
         Hoodie.TIMEZONE: "UTC",
+        Hoodie.CLEAN_INLINE: "false",
+        Hoodie.ARCHIVE_INLINE: "false",
     }
     if spec.mode is WriteMode.APPEND:
         return options | {
@@ -108,8 +118,7 @@ def write_options(spec: TableSpec) -> dict[str, str]:
         Hoodie.BUCKETS: "1",
         Hoodie.BUCKET_FIELD: ",".join(spec.key),
         Hoodie.UPSERT_PARALLELISM: "2",
-        Hoodie.INLINE_COMPACT: "true",
-        Hoodie.COMPACT_AFTER: "10",
+        Hoodie.INLINE_COMPACT: "false",
     }
 
 
@@ -133,17 +142,12 @@ def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitR
 
 def commits(lake: str, spec: TableSpec) -> list[Commit]:
     """Return a table's completed commits, newest completion first; none if it does not exist."""
-    system, root = fs.FileSystem.from_uri(_uri(table_path(lake, spec)))
+    system, root = fs.FileSystem.from_uri(uri(table_path(lake, spec)))
     listing = system.get_file_info(
         fs.FileSelector(f"{root}/.hoodie/timeline", allow_not_found=True)
     )
-    found = []
-    for entry in listing:
-        times, _, action = entry.base_name.partition(".")
-        requested, _, completed = times.partition("_")
-        if completed and action in _COMMIT_ACTIONS:
-            found.append(Commit(requested, completed, action))
-    return sorted(found, key=lambda commit: commit.completed, reverse=True)
+    done = timeline.writes(timeline.instants(entry.base_name for entry in listing))
+    return [Commit(item.requested, item.completed or "", item.action) for item in done]
 
 
 def latest_completion(lake: str, spec: TableSpec) -> str | None:
@@ -159,14 +163,14 @@ def latest_completion(lake: str, spec: TableSpec) -> str | None:
 
 def commit_metadata(lake: str, spec: TableSpec, commit: Commit) -> dict[str, Any]:
     """Return a commit's own metadata as Hudi wrote it."""
-    timeline = HudiTableBuilder.from_base_uri(table_path(lake, spec)).build().get_timeline()
+    reader = HudiTableBuilder.from_base_uri(table_path(lake, spec)).build().get_timeline()
     instants = {
-        "commit": timeline.get_completed_commits,
-        "deltacommit": timeline.get_completed_deltacommits,
-        "replacecommit": timeline.get_completed_replacecommits,
+        "commit": reader.get_completed_commits,
+        "deltacommit": reader.get_completed_deltacommits,
+        "replacecommit": reader.get_completed_replacecommits,
     }[commit.action]()
     instant = next(item for item in instants if item.timestamp == commit.requested)
-    metadata: dict[str, Any] = msgspec.json.decode(timeline.get_instant_metadata_in_json(instant))
+    metadata: dict[str, Any] = msgspec.json.decode(reader.get_instant_metadata_in_json(instant))
     return metadata
 
 
@@ -232,5 +236,6 @@ def _written(metadata: dict[str, Any]) -> tuple[int, int]:
     )
 
 
-def _uri(path: str) -> str:
+def uri(path: str) -> str:
+    """Return a folder or URI as a URI."""
     return path if "://" in path else f"file://{path}"
