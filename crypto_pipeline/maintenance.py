@@ -6,7 +6,7 @@ the others from theirs.
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 from dagster import (
     JobDefinition,
@@ -18,19 +18,14 @@ from dagster import (
     op,
 )
 
+from crypto_pipeline.assets.bronze_assets import unread_by_letters
 from crypto_pipeline.assets.describe import POOL, Stopwatch
 from crypto_pipeline.resources import LakehouseResource
-from crypto_pipeline.tables import TABLES, TableSpec
+from crypto_pipeline.tables import TABLES, Layer, TableSpec
 from crypto_pipeline.utils import table_services
+from shared.lake.upkeep import first_open_day
 
 MAINTENANCE_JOB = "lake_maintenance"
-# Late records of a day are still on their way when it ends.
-_CLOSED_AFTER = timedelta(hours=1)
-
-
-def first_open_day(now: datetime) -> date:
-    """Return the first UTC day that is not closed."""
-    return (now.astimezone(UTC) - _CLOSED_AFTER).date()
 
 
 def _keep(spec: TableSpec) -> OpDefinition:
@@ -38,8 +33,10 @@ def _keep(spec: TableSpec) -> OpDefinition:
     def keep(context: OpExecutionContext, lakehouse: LakehouseResource) -> None:
         watch = Stopwatch()
         today = first_open_day(datetime.now(UTC))
+        lake = lakehouse.lake
+        unread = unread_by_letters(lake, spec) if spec.layer is Layer.BRONZE else 0
         steps = []
-        for step, seconds in table_services.maintain(lakehouse.spark, lakehouse.lake, spec, today):
+        for step, seconds in table_services.maintain(lakehouse.spark, lake, spec, today, unread):
             context.log.info("%s: %s s", step, seconds)
             steps.append(f"| {step} | {seconds} |")
         table = "\n".join(["| step | seconds |", "|---|---|", *steps])

@@ -59,14 +59,15 @@ def state_of(lake: str, spec: TableSpec) -> TableState | None:
 
 
 def maintain(
-    spark: SparkSession, lake: str, spec: TableSpec, today: date
+    spark: SparkSession, lake: str, spec: TableSpec, today: date, unread: int = 0
 ) -> Iterator[tuple[str, float]]:
     """Carry out what is due on a table, yielding each step and its seconds as it is done.
 
-    Cleaning and archiving are planned last, for compacting and merging leave them more to do.
+    Cleaning and archiving are planned last, for compacting and merging leave them more to do. The
+    newest `unread` writes are not archived.
     """
     path = table_path(lake, spec)
-    due = _due(lake, spec, today)
+    due = _due(lake, spec, today, unread)
     calls: list[tuple[str, list[str]]] = []
     if due.finish:
         calls.append(("finish", [_compaction(path, "execute"), _clustering(path, "execute")]))
@@ -78,16 +79,16 @@ def maintain(
             merge = _clustering(path, "scheduleandexecute", partitions, small)
             calls.append((f"merge {len(partitions)}", [merge]))
     yield from _carry_out(spark, calls)
-    due = _due(lake, spec, today)
+    due = _due(lake, spec, today, unread)
     calls = [("clean", [*_registered(path, spec), _cleaning(spec)])] if due.clean else []
     if due.archive:
-        calls.append((f"archive {due.archive}", [_archival(path)]))
+        calls.append((f"archive {due.archive}", [_archival(path, max(upkeep.ACTIVE, unread))]))
     yield from _carry_out(spark, calls)
 
 
-def _due(lake: str, spec: TableSpec, today: date) -> Plan:
+def _due(lake: str, spec: TableSpec, today: date, unread: int) -> Plan:
     state = state_of(lake, spec)
-    return Plan() if state is None else upkeep.plan(state, today)
+    return Plan() if state is None else upkeep.plan(state, today, unread)
 
 
 def _carry_out(
@@ -150,9 +151,9 @@ def _cleaning(spec: TableSpec) -> str:
     )
 
 
-def _archival(path: str) -> str:
+def _archival(path: str, kept: int) -> str:
     return (
-        f"call archive_commits(path => '{path}', min_commits => {upkeep.ACTIVE},"
-        f" max_commits => {upkeep.ACTIVE + 1}, retain_commits => {upkeep.RETAINED},"
+        f"call archive_commits(path => '{path}', min_commits => {kept},"
+        f" max_commits => {kept + 1}, retain_commits => {upkeep.RETAINED},"
         " enable_metadata => false)"
     )

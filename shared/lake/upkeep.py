@@ -19,7 +19,7 @@ A table that is written each minute is looked at three times an hour, so its tim
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 from shared.lake.timeline import SAVEPOINT, Instant, writes
 
@@ -33,6 +33,7 @@ SMALL_OPEN = 16 * 1024**2
 SMALL_CLOSED = 256 * 1024**2
 PARTITIONS_PER_RUN = 30
 """How many symbol-days one run merges, of open and of closed days each: bounded work, oldest first."""
+_CLOSED_AFTER = timedelta(hours=1)  # late records of a day are still on their way when it ends
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,28 @@ class Plan:
         return [text for text, due in told.items() if due]
 
 
+def first_open_day(now: datetime) -> date:
+    """Return the first UTC day that is not closed."""
+    return (now.astimezone(UTC) - _CLOSED_AFTER).date()
+
+
 def earliest_retained(timeline: Iterable[Instant]) -> Instant | None:
     """Return the oldest write whose file versions are kept; None while all are."""
     done = writes(timeline)
     return done[RETAINED - 1] if len(done) > RETAINED else None
 
 
-def plan(state: TableState, today: date) -> Plan:
-    """Return what is due; `today` is the first day that is not closed."""
+def plan(state: TableState, today: date, unread: int = 0) -> Plan:
+    """Return what is due.
+
+    Args:
+        state: of the table.
+        today: the first day that is not closed.
+        unread: how many of its newest writes somebody has yet to look at on the timeline.
+    """
     due = _to_compact(state, today) if state.is_merged_on_read else 0
     closed, opened = ((), ()) if state.is_merged_on_read else _to_merge(state, today)
-    surplus = len(writes(state.timeline)) - ACTIVE
+    surplus = len(writes(state.timeline)) - max(ACTIVE, unread)
     return Plan(
         finish=any(item.is_unfinished_service for item in state.timeline),
         compact=due,

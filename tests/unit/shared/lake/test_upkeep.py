@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -71,6 +71,11 @@ def test_writes_beyond_the_newest_are_archived():
     assert plan(state(timeline=history(90)), TODAY).archive == 26
 
 
+def test_writes_that_somebody_has_yet_to_look_at_are_not_archived():
+    assert plan(state(timeline=history(90)), TODAY, unread=80).archive == 10
+    assert plan(state(timeline=history(90)), TODAY, unread=90).archive == 0
+
+
 def test_the_oldest_retained_write_leaves_sixty_with_itself():
     assert upkeep.earliest_retained(history(60)) is None
     assert upkeep.earliest_retained(history(61)) == history(61)[1]
@@ -99,3 +104,8 @@ def test_a_plan_is_told_in_its_order():
         "clean",
         "archive 9 writes",
     ]
+
+
+@pytest.mark.parametrize(("hour", "expected"), [(0, date(2024, 8, 7)), (1, date(2024, 8, 8))])
+def test_a_day_is_closed_an_hour_after_its_end(hour, expected):
+    assert upkeep.first_open_day(datetime(2024, 8, 8, hour, 30, tzinfo=UTC)) == expected
