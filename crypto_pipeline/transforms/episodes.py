@@ -88,11 +88,17 @@ def changes(seconds: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     first, last = int(seconds["first_new"].iloc[0]), int(seconds["last_new"].iloc[0])
     found = episodes(seconds.sort_values("start", ignore_index=True))
     found = _between(found, first, last).assign(**book)[_COLUMNS]
+    told = set(known[_COLUMNS].itertuples(index=False, name=None))
+    is_told = [row in told for row in found.itertuples(index=False, name=None)]
     near = _between(known, first, last)
-    gone = near[~near["start"].isin(found["start"]) & (near["state"] != EpisodeState.WITHDRAWN)]
-    same = found.merge(known, on=_COLUMNS, how="left", indicator=True)["_merge"] == "both"
-    withdrawn = gone.assign(state=EpisodeState.WITHDRAWN.value)[_COLUMNS]
-    return pd.concat([found[~same.to_numpy()], withdrawn], ignore_index=True)
+    is_gone = ~near["start"].isin(found["start"]) & (near["state"] != EpisodeState.WITHDRAWN)
+    is_over = (known["state"] == EpisodeState.OPEN) & (known["end"] < first - HOLE_S)
+    parts = (
+        found[~np.array(is_told, dtype=bool)],
+        near[is_gone].assign(state=EpisodeState.WITHDRAWN.value)[_COLUMNS],
+        known[is_over].assign(state=EpisodeState.CLOSED.value)[_COLUMNS],
+    )
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 def episodes(seconds: pd.DataFrame) -> pd.DataFrame:
@@ -122,8 +128,12 @@ def episodes(seconds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _between(rows: pd.DataFrame, first: int, last: int) -> pd.DataFrame:
-    """Return the episodes that seconds from `first` to `last` may have a part in."""
-    return rows[(rows["end"] >= first - HOLE_S) & (rows["start"] <= last + USUAL_S)]
+    """Return the episodes that seconds from `first` to `last` may have a part in.
+
+    The last second whose usual spread they change may join, or leave, an episode that begins after it.
+    """
+    reach = last + USUAL_S + HOLE_S
+    return rows[(rows["end"] >= first - HOLE_S) & (rows["start"] <= reach)]
 
 
 def _first_time(seconds: pd.DataFrame) -> pd.DataFrame:
