@@ -3,6 +3,8 @@
 LakehouseError
 └── PipelineError
     ├── CheckpointMissingError   a table has rows but no commit that says up to where
+    ├── IncompatibleEngineError  the Spark endpoint runs versions that do not fit together
+    ├── NothingToRebuildError    a rebuild was asked for that bronze cannot serve
     └── KafkaUnreachableError    the broker does not answer; worth another try
 """
 
@@ -23,6 +25,23 @@ class CheckpointMissingError(PipelineError):
             " to have it rebuilt."
         )
         self.table = table
+
+
+class IncompatibleEngineError(PipelineError):
+    """Spark, Scala, Hudi or Java of the endpoint is not one that the lake is written with."""
+
+    def __init__(self, remote: str, wrong: list[str]) -> None:
+        super().__init__(
+            f"{remote}: {'; '.join(wrong)}. Start Spark Connect with the versions of infra/jars.txt."
+        )
+        self.wrong = wrong
+
+
+class NothingToRebuildError(PipelineError):
+    """The rebuild's configuration names what is not there."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}")
 
 
 class KafkaUnreachableError(PipelineError):

@@ -122,6 +122,12 @@ def write_options(spec: TableSpec) -> dict[str, str]:
     }
 
 
+def opened(path: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a folder or URI, and the folder's path there."""
+    system, root = fs.FileSystem.from_uri(_uri(path))
+    return system, root
+
+
 def table_path(lake: str, spec: TableSpec) -> str:
     """Return a table's absolute folder or URI."""
     return f"{lake}/{spec.name}"
@@ -142,7 +148,7 @@ def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitR
 
 def commits(lake: str, spec: TableSpec) -> list[Commit]:
     """Return a table's completed commits, newest completion first; none if it does not exist."""
-    system, root = fs.FileSystem.from_uri(uri(table_path(lake, spec)))
+    system, root = fs.FileSystem.from_uri(_uri(table_path(lake, spec)))
     listing = system.get_file_info(
         fs.FileSelector(f"{root}/.hoodie/timeline", allow_not_found=True)
     )
@@ -236,6 +242,5 @@ def _written(metadata: dict[str, Any]) -> tuple[int, int]:
     )
 
 
-def uri(path: str) -> str:
-    """Return a folder or URI as a URI."""
+def _uri(path: str) -> str:
     return path if "://" in path else f"file://{path}"

@@ -4,13 +4,16 @@ from functools import cache
 
 from pyspark.sql import DataFrame, SparkSession
 
+from crypto_pipeline.utils import versions
 from crypto_pipeline.utils.kafka_utils import BronzeCheckpoint, spark_offsets
 
 
 @cache
 def connect(remote: str) -> SparkSession:
-    """Return this process's session with a Spark Connect server; opened once."""
-    return SparkSession.builder.remote(remote).getOrCreate()
+    """Return this process's session with a Spark Connect server; opened, and its versions checked, once."""
+    session = SparkSession.builder.remote(remote).getOrCreate()
+    versions.check(session, remote)
+    return session
 
 
 def read_kafka(spark: SparkSession, bootstrap: str, covered: BronzeCheckpoint) -> DataFrame:

@@ -15,7 +15,7 @@ from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from crypto_pipeline.specs import TableSpec, WriteMode
-from crypto_pipeline.utils.hudi_utils import Hoodie, table_path, uri
+from crypto_pipeline.utils.hudi_utils import Hoodie, opened, table_path
 from shared.lake import upkeep
 from shared.lake.survey import survey
 from shared.lake.timeline import instants
@@ -29,7 +29,7 @@ _FILE_BYTES = 1024**3
 
 def state_of(lake: str, spec: TableSpec) -> TableState | None:
     """Return a table's state, None while it does not exist."""
-    system, root = fs.FileSystem.from_uri(uri(table_path(lake, spec)))
+    system, root = opened(table_path(lake, spec))
     listing = system.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
     folder = f"{root}/.hoodie/timeline/"
     names = (item.path.removeprefix(folder) for item in listing if item.path.startswith(folder))

@@ -123,9 +123,12 @@ def first_open_day(now: datetime) -> date:
 
 
 def earliest_retained(timeline: Iterable[Instant]) -> Instant | None:
-    """Return the oldest write whose file versions are kept; None while all are."""
+    """Return the oldest write whose file versions are kept; None while all are.
+
+    It is the one before the last `RETAINED`: Hudi keeps what a reader of that moment had open.
+    """
     done = writes(timeline)
-    return done[RETAINED - 1] if len(done) > RETAINED else None
+    return done[RETAINED] if len(done) > RETAINED else None
 
 
 def plan(state: TableState, today: date, unread: int = 0) -> Plan:

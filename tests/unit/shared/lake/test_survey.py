@@ -36,13 +36,13 @@ def test_old_files_are_those_no_newest_slice_names_and_expire_when_no_retained_w
     monkeypatch,
 ):
     monkeypatch.setattr("shared.lake.upkeep.RETAINED", 1)
-    timeline = [Instant("100", "commit", "110"), Instant("200", "commit", "210")]
+    timeline = [Instant(f"{n}", "commit", f"{n}1") for n in ("050", "100", "200")]
     newest = Slice("g_t_200.parquet", 7, log_file_names=[".g_210.log.1_x"], log_file_sizes=[3])
     files = [
         ("g_t_200.parquet", 7),
         (".g_210.log.1_x", 3),
         ("g_t_100.parquet", 5),
-        ("g_t_050.parquet", 11),
+        ("g_t_040.parquet", 11),
         ("g_t_300.parquet", 13),
         (".hoodie_partition_metadata", 99),
     ]

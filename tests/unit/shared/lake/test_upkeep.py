@@ -76,9 +76,9 @@ def test_writes_that_somebody_has_yet_to_look_at_are_not_archived():
     assert plan(state(timeline=history(90)), TODAY, unread=90).archive == 0
 
 
-def test_the_oldest_retained_write_leaves_sixty_with_itself():
+def test_sixty_writes_follow_the_oldest_retained_one():
     assert upkeep.earliest_retained(history(60)) is None
-    assert upkeep.earliest_retained(history(61)) == history(61)[1]
+    assert upkeep.earliest_retained(history(61)) == history(61)[0]
 
 
 def test_a_state_counts_its_files_and_names_its_savepoints():
