@@ -32,7 +32,7 @@ OPEN_FILES = 48
 SMALL_OPEN = 16 * 1024**2
 SMALL_CLOSED = 256 * 1024**2
 PARTITIONS_PER_RUN = 30
-"""How many symbol-days one run merges, of open and of closed days each: bounded work, oldest first."""
+"""How many symbol-days one run merges, of open and of closed days each: bounded work."""
 _CLOSED_AFTER = timedelta(hours=1)  # late records of a day are still on their way when it ends
 
 
@@ -160,7 +160,7 @@ def _to_compact(state: TableState, today: date) -> int:
 
 
 def _to_merge(state: TableState, today: date) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the closed and the open symbol-days whose small files are merged, oldest day first."""
+    """Return the symbol-days whose small files are merged: closed ones by age, open ones by need."""
     below: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     days = {}
     for item in state.slices:
@@ -174,9 +174,12 @@ def _to_merge(state: TableState, today: date) -> tuple[tuple[str, ...], tuple[st
         for partition in in_order
         if days[partition] < today and files[partition] > CLOSED_FILES and below[partition][0] > 1
     ]
-    opened = [
-        partition
-        for partition in in_order
-        if days[partition] >= today and below[partition][1] >= OPEN_FILES
-    ]
+    opened = sorted(
+        (
+            partition
+            for partition in in_order
+            if days[partition] >= today and below[partition][1] >= OPEN_FILES
+        ),
+        key=lambda partition: -below[partition][1],
+    )
     return tuple(closed[:PARTITIONS_PER_RUN]), tuple(opened[:PARTITIONS_PER_RUN])

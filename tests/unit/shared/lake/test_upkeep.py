@@ -55,6 +55,12 @@ def test_an_open_day_is_merged_when_its_small_files_are_many():
     assert plan(state(*(small,) * 48, merged), TODAY).merge_open == (NOW,)
 
 
+def test_the_open_day_with_most_small_files_comes_first():
+    other = NOW.replace("BTCUSDT", "ETHUSDT")
+    given = state(*(FileSlice(NOW, 1),) * 48, *(FileSlice(other, 1),) * 49)
+    assert plan(given, TODAY).merge_open == (other, NOW)
+
+
 def test_one_run_merges_a_bounded_number_of_symbol_days_the_oldest_first():
     names = [f"symbol=S{n:02}/date=2024-08-{day:02}" for day in (7, 6) for n in range(20)]
     due = plan(state(*(FileSlice(name, 1) for name in names for _ in range(3))), TODAY)
