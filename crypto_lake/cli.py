@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from crypto_lake import query, verify
+from crypto_lake import query, releases, verify
 from crypto_lake.errors import QueryError
 from crypto_lake.maintenance import report
 from crypto_lake.output import Format, emit
@@ -67,13 +67,15 @@ def sql(
     text: Annotated[str, typer.Argument(metavar="SQL", help="One DuckDB query.")],
     as_of: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="As the lake was then: 2026-01-31T12:00:00, UTC."),
+        typer.Option(
+            metavar="TIME|NAME", help="As the lake was: 2026-01-31T12:00:00 (UTC), or a release."
+        ),
     ] = None,
     form: FormatOption = Format.TABLE,
     output: OutputOption = None,
 ) -> None:
     """Answer a query; every table is there by its name, `lake_tables` lists them."""
-    when = None if as_of is None else _time(as_of)
+    when = None if as_of is None else releases.find(context.obj, as_of) or _time(as_of)
     emit(query.run(Lake(context.obj, when), text), form, output)
 
 
@@ -166,7 +168,9 @@ def _time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise QueryError(f"--as-of {text}: write a time as 2026-01-31T12:00:00, UTC") from error
+        raise QueryError(
+            f"--as-of {text}: no release of that name; write a time as 2026-01-31T12:00:00, UTC"
+        ) from error
 
 
 def _progress(items: Sequence[_T], text: str) -> Iterable[_T]:

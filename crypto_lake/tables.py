@@ -12,6 +12,7 @@ from pyarrow import fs
 
 from crypto_lake.errors import NoLakeError, QueryError, TooEarlyError
 from shared.lake import timeline, upkeep
+from shared.lake.releases import Release
 from shared.lake.survey import survey
 from shared.lake.timeline import Instant
 
@@ -33,13 +34,13 @@ class TableInfo:
 
 
 class Lake:
-    """All tables under one root, a folder or a URI; rows are read as of now or of a time `as_of`.
+    """All tables under one root, a folder or a URI; rows are read as of now, a time or a release.
 
     Raises:
         NoLakeError: there is none.
     """
 
-    def __init__(self, root: str, as_of: datetime | None = None) -> None:
+    def __init__(self, root: str, as_of: datetime | Release | None = None) -> None:
         self.root = root
         self._as_of = as_of
         self._system, self._path = fs.FileSystem.from_uri(
@@ -71,8 +72,7 @@ class Lake:
                 filters += [(field, ">=", wanted[0]), (field, "<=", wanted[-1])]
         options = HudiReadOptions(filters=filters or None, projection=list(columns) or None)
         if self._as_of is not None:
-            write = readable_at(name, self.timeline(name), self._as_of)
-            options = options.with_as_of_timestamp(write.requested)
+            options = options.with_as_of_timestamp(self._instant(name, self._as_of))
         batches = table.read(options)
         if not batches:
             return self.schema(name).empty_table()
@@ -138,6 +138,13 @@ class Lake:
                     for partition, offset in sorted(partitions.items())
                 ]
         return []
+
+    def _instant(self, name: str, as_of: datetime | Release) -> str:
+        if isinstance(as_of, datetime):
+            return readable_at(name, self.timeline(name), as_of).requested
+        if name not in as_of.tables:
+            raise QueryError(f"{name}: not in the release; {', '.join(sorted(as_of.tables))} are")
+        return as_of.tables[name]
 
     def _table(self, name: str) -> HudiTable:
         if name not in self.names:

@@ -9,12 +9,13 @@ from crypto_pipeline.automation import every_20_minutes, every_minute, lake_tick
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.maintenance import lake_maintenance
 from crypto_pipeline.rebuild import lake_rebuild
+from crypto_pipeline.releases import lake_release
 from crypto_pipeline.resources import LakehouseResource
 
 defs = Definitions(
     assets=[*BRONZE_ASSETS, *SILVER_ASSETS, *GOLD_ASSETS],
     asset_checks=CHECKS,
-    jobs=[lake_tick, lake_maintenance, lake_rebuild],
+    jobs=[lake_tick, lake_maintenance, lake_rebuild, lake_release],
     schedules=[every_minute, every_20_minutes],
     resources={"lakehouse": LakehouseResource()},
 )

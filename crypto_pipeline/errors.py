@@ -4,6 +4,7 @@ LakehouseError
 └── PipelineError
     ├── CheckpointMissingError   a table has rows but no commit that says up to where
     ├── IncompatibleEngineError  the Spark endpoint runs versions that do not fit together
+    ├── ReleaseError             a release cannot be kept or dropped under that name
     ├── NothingToRebuildError    a rebuild was asked for that bronze cannot serve
     └── KafkaUnreachableError    the broker does not answer; worth another try
 """
@@ -35,6 +36,13 @@ class IncompatibleEngineError(PipelineError):
             f"{remote}: {'; '.join(wrong)}. Start Spark Connect with the versions of infra/jars.txt."
         )
         self.wrong = wrong
+
+
+class ReleaseError(PipelineError):
+    """The release's configuration names what is taken, absent or no name."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}")
 
 
 class NothingToRebuildError(PipelineError):

@@ -86,6 +86,23 @@ def maintain(
     yield from _carry_out(spark, calls)
 
 
+def save(spark: SparkSession, lake: str, spec: TableSpec, instant: str, comment: str) -> None:
+    """Let cleaning keep a table's state as of a write; one that is kept already stays so."""
+    state = state_of(lake, spec)
+    if state is not None and instant not in state.savepoints:
+        path = table_path(lake, spec)
+        call = (
+            f"path => '{path}', commit_time => '{instant}', user => 'lake', comments => '{comment}'"
+        )
+        spark.sql(f"call create_savepoint({call})").collect()
+
+
+def drop_savepoint(spark: SparkSession, lake: str, spec: TableSpec, instant: str) -> None:
+    """Let cleaning have what a savepoint kept."""
+    path = table_path(lake, spec)
+    spark.sql(f"call delete_savepoint(path => '{path}', instant_time => '{instant}')").collect()
+
+
 def _due(lake: str, spec: TableSpec, today: date, unread: int) -> Plan:
     state = state_of(lake, spec)
     return Plan() if state is None else upkeep.plan(state, today, unread)

@@ -32,7 +32,10 @@ def test_help_teaches_with_examples(monkeypatch, capsys):
     ("arguments", "told"),
     [
         (("maintain",), "Dagster's job lake_maintenance"),
-        (("sql", "select 1", "--as-of", "yesterday"), "--as-of yesterday: write a time as"),
+        (
+            ("sql", "select 1", "--as-of", "yesterday"),
+            "--as-of yesterday: no release of that name; write a time as",
+        ),
     ],
 )
 def test_what_cannot_be_done_here_says_where_or_how(monkeypatch, tmp_path, capsys, arguments, told):
