@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import httpx
 import psutil
+from _picture import picture as drawn
 from confluent_kafka.admin import AdminClient, NewTopic
 from ingest import broker, free_port, process
 from rich.table import Table
@@ -176,40 +177,14 @@ def _write(samples: list[Sample], picture: Path) -> None:
         rows = csv.writer(file)
         rows.writerow([field.name for field in fields(Sample)])
         rows.writerows(astuple(item) for item in samples)
-    picture.write_text(_svg(samples))
-
-
-def _svg(samples: list[Sample]) -> str:
-    """Return resident memory and descriptors over time as a small picture."""
-    width, height, left = 800, 300, 60
-    end, top = samples[-1].seconds, max(item.resident_mib for item in samples) * 1.2
-
-    def line(name: str, colour: str) -> str:
-        points = " ".join(
-            f"{left + asdict(item)['seconds'] / end * (width - left - 10):.1f},"
-            f"{height - 30 - asdict(item)[name] / top * (height - 50):.1f}"
-            for item in samples
-        )
-        return f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{points}"/>'
-
-    def text(x: float, y: float, words: str, colour: str = "#333") -> str:
-        return f'<text x="{x}" y="{y}" font-family="sans-serif" font-size="12" fill="{colour}">{words}</text>'
-
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">',
-            f'<rect width="{width}" height="{height}" fill="white"/>',
-            line("resident_mib", "#1668a8"),
-            line("descriptors", "#c0552b"),
-            text(left, 16, "resident memory, MiB", "#1668a8"),
-            text(left + 180, 16, "open descriptors", "#c0552b"),
-            text(4, 24, f"{top:.0f}"),
-            text(4, height - 30, "0"),
-            text(left, height - 8, "0"),
-            text(width - 90, height - 8, f"{end / 60:.0f} minutes"),
-            "</svg>\n",
-        ]
-    )
+    resident = [item.resident_mib for item in samples]
+    lines = {
+        "resident memory, MiB": ("#1668a8", resident),
+        "open descriptors": ("#c0552b", [item.descriptors for item in samples]),
+    }
+    seconds = [item.seconds for item in samples]
+    last = f"{seconds[-1] / 60:.0f} minutes"
+    picture.write_text(drawn(seconds, lines, last, max(resident) * 1.2))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The user's door to the lake: read, query and verify it without a JVM."""
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -49,6 +49,9 @@ def read_polars(
     return frame
 
 
-def sql(text: str, data_dir: str | Path = "data") -> pa.Table:
-    """Answer a query over the lake's tables, each by its name; errors as for `read`."""
-    return query.run(Lake(str(Path(data_dir).resolve() / "lake")), text)
+def sql(text: str, data_dir: str | Path = "data", as_of: datetime | None = None) -> pa.Table:
+    """Answer a query over the lake's tables, each by its name, as of now or of a past time.
+
+    Errors as for `read`, and `crypto_lake.errors.TooEarlyError` for a time that is too far back.
+    """
+    return query.run(Lake(str(Path(data_dir).resolve() / "lake"), as_of), text)

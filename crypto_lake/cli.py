@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -13,10 +13,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from crypto_lake import completeness, query, verify
+from crypto_lake import completeness, query, releases, verify
+from crypto_lake.errors import QueryError
+from crypto_lake.maintenance import report
 from crypto_lake.output import Format, emit
 from crypto_lake.tables import Lake, commit_time
 from shared.errors import LakehouseError
+from shared.lake.upkeep import first_open_day
 from shared.settings import load_settings
 
 app = typer.Typer(
@@ -62,11 +65,18 @@ def tables(
 def sql(
     context: typer.Context,
     text: Annotated[str, typer.Argument(metavar="SQL", help="One DuckDB query.")],
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|NAME", help="As the lake was: 2026-01-31T12:00:00 (UTC), or a release."
+        ),
+    ] = None,
     form: FormatOption = Format.TABLE,
     output: OutputOption = None,
 ) -> None:
     """Answer a query; every table is there by its name, `lake_tables` lists them."""
-    emit(query.run(Lake(context.obj), text), form, output)
+    when = None if as_of is None else releases.find(context.obj, as_of) or _time(as_of)
+    emit(query.run(Lake(context.obj, when), text), form, output)
 
 
 @app.command()
@@ -139,6 +149,27 @@ def show_completeness(
     sys.exit(1 if "open" in rows["state"].to_pylist() else 0)
 
 
+@app.command()
+def maintain(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what is due; change nothing.")
+    ] = False,
+    form: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+) -> None:
+    """Show each table's timeline, files and what the next maintenance run would do. Needs --dry-run."""
+    if not dry_run:
+        raise QueryError(
+            "maintenance runs inside the stack, as Dagster's job lake_maintenance, each 20 minutes;"
+            " start it there at any time. Here --dry-run shows what it would do."
+        )
+    lake = Lake(context.obj)
+    today = first_open_day(datetime.now(UTC))
+    states = [lake.state(name) for name in _progress(lake.names, "surveying")]
+    emit(pa.Table.from_pylist([report(state, today) for state in states]), form, output)
+
+
 @app.command(name="verify")
 def verify_lake(context: typer.Context) -> None:
     """Recompute candles, keys, ids and books from the lower layers and compare. Exit 1 if one differs."""
@@ -161,6 +192,15 @@ def verify_lake(context: typer.Context) -> None:
         console.print(f"{verdict.check.name}, for example:")
         emit(verdict.examples, Format.TABLE, None)
     sys.exit(1 if failed else 0)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise QueryError(
+            f"--as-of {text}: no release of that name; write a time as 2026-01-31T12:00:00, UTC"
+        ) from error
 
 
 def _progress(items: Sequence[_T], text: str) -> Iterable[_T]:

@@ -4,6 +4,7 @@ LakehouseError
 └── LakeError
     ├── NoLakeError       there is no lake where one was asked for
     └── QueryError        the question cannot be answered: unknown table, bad SQL
+        └── TooEarlyError     a table's past does not reach back that far
 """
 
 from shared.errors import LakehouseError
@@ -25,3 +26,15 @@ class NoLakeError(LakeError):
 
 class QueryError(LakeError):
     """A query names an unknown table or is not SQL that DuckDB takes."""
+
+
+class TooEarlyError(QueryError):
+    """The files of that state may be gone, or the table did not exist."""
+
+    def __init__(self, table: str, first: str) -> None:
+        super().__init__(
+            f"{table}: its past reaches back to {first} (UTC), the last 60 writes. Ask for a later"
+            " time; an older state stays readable where a release keeps it (docs/crypto_lake.md)."
+        )
+        self.table = table
+        self.first = first

@@ -3,14 +3,18 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 from hudi import HudiReadOptions, HudiTable, HudiTableBuilder
 from pyarrow import fs
 
-from crypto_lake.errors import NoLakeError, QueryError
+from crypto_lake.errors import NoLakeError, QueryError, TooEarlyError
+from shared.lake import timeline, upkeep
+from shared.lake.releases import Release
+from shared.lake.survey import survey
+from shared.lake.timeline import Instant
 
 _META = "_hoodie_"
 _CHECKPOINT = "lake.checkpoint"
@@ -30,14 +34,15 @@ class TableInfo:
 
 
 class Lake:
-    """All tables under one root, a folder or a URI.
+    """All tables under one root, a folder or a URI; rows are read as of now, a time or a release.
 
     Raises:
         NoLakeError: there is none.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, as_of: datetime | Release | None = None) -> None:
         self.root = root
+        self._as_of = as_of
         self._system, self._path = fs.FileSystem.from_uri(
             root if "://" in root else f"file://{root}"
         )
@@ -52,10 +57,11 @@ class Lake:
         dates: Iterable[str] = (),
         columns: Iterable[str] = (),
     ) -> pa.Table:
-        """Return a table's rows as of its last commit; only the named partitions are opened.
+        """Return a table's rows; only the named partitions are opened.
 
         Raises:
             QueryError: there is no such table.
+            TooEarlyError: its file versions do not reach back to the lake's time.
         """
         table = self._table(name)
         filters: list[tuple[str, str, Any]] = []
@@ -65,6 +71,8 @@ class Lake:
             elif wanted:
                 filters += [(field, ">=", wanted[0]), (field, "<=", wanted[-1])]
         options = HudiReadOptions(filters=filters or None, projection=list(columns) or None)
+        if self._as_of is not None:
+            options = options.with_as_of_timestamp(self._instant(name, self._as_of))
         batches = table.read(options)
         if not batches:
             return self.schema(name).empty_table()
@@ -92,6 +100,27 @@ class Lake:
             last_commit=latest,
         )
 
+    def timeline(self, name: str) -> list[Instant]:
+        """Return a table's actions that are not archived."""
+        folder = fs.FileSelector(f"{self._path}/{name}/.hoodie/timeline")
+        return timeline.instants(item.base_name for item in self._system.get_file_info(folder))
+
+    def state(self, name: str) -> upkeep.TableState:
+        """Return what a table's upkeep is decided from."""
+        table = self._table(name)
+        actions = self.timeline(name)
+        earliest = upkeep.earliest_retained(actions)
+        as_of = HudiReadOptions().with_as_of_timestamp(earliest.requested) if earliest else None
+        files = self._system.get_file_info(fs.FileSelector(f"{self._path}/{name}", recursive=True))
+        return survey(
+            name,
+            actions,
+            ((item.base_name, item.size or 0) for item in files if "/.hoodie/" not in item.path),
+            table.get_file_slices(),
+            table.get_file_slices(as_of) if as_of else (),
+            is_merged_on_read=table.is_mor,
+        )
+
     def offsets(self, name: str) -> list[tuple[str, int, int]]:
         """Return (topic, partition, offset) up to where a bronze table holds Kafka; else nothing.
 
@@ -110,6 +139,13 @@ class Lake:
                 ]
         return []
 
+    def _instant(self, name: str, as_of: datetime | Release) -> str:
+        if isinstance(as_of, datetime):
+            return readable_at(name, self.timeline(name), as_of).requested
+        if name not in as_of.tables:
+            raise QueryError(f"{name}: not in the release; {', '.join(sorted(as_of.tables))} are")
+        return as_of.tables[name]
+
     def _table(self, name: str) -> HudiTable:
         if name not in self.names:
             raise QueryError(f"{name}: no such table; there are {', '.join(self.names)}")
@@ -122,6 +158,23 @@ class Lake:
         )
         found = zip(entries, marks, strict=True)
         return sorted(item.base_name for item, mark in found if mark.type == fs.FileType.File)
+
+
+def readable_at(name: str, actions: list[Instant], when: datetime) -> Instant:
+    """Return the write whose state a table showed at a time.
+
+    Raises:
+        TooEarlyError: the files of that state may be gone, or there was no table yet.
+    """
+    limit = timeline.instant_at(when)
+    done = timeline.writes(actions)
+    kept = {item.requested for item in actions if item.action == timeline.SAVEPOINT}
+    seen = next((item for item in done if (item.completed or "") <= limit), None)
+    reach = done[: upkeep.RETAINED]
+    if seen is None or (seen not in reach and seen.requested not in kept):
+        first = reach[-1].completed if reach else None
+        raise TooEarlyError(name, commit_time(first, "milliseconds"))
+    return seen
 
 
 def days(start: date | None, end: date | None) -> list[str]:
@@ -138,9 +191,8 @@ def days(start: date | None, end: date | None) -> list[str]:
     return [(start + timedelta(days=number)).isoformat() for number in range(count)]
 
 
-def commit_time(instant: str | None) -> str:
+def commit_time(instant: str | None, precision: str = "seconds") -> str:
     """Return a Hudi instant (UTC, to the millisecond) as people write times."""
     if instant is None:
         return "-"
-    moment = datetime.strptime(instant, "%Y%m%d%H%M%S%f").replace(tzinfo=UTC)
-    return moment.isoformat(sep=" ", timespec="seconds")
+    return timeline.moment(instant).isoformat(sep=" ", timespec=precision)

@@ -1,4 +1,4 @@
-"""When the lake moves: a tick every minute, and a healing when a gap stays open; one of each at a time.
+"""When the lake moves: a tick every minute, upkeep, and a healing when a gap stays open; one of each at a time.
 
 Past days from the archive, and the comparison of a closed day with it, are started by hand or by config.
 """
@@ -24,6 +24,7 @@ from dagster import (
 
 from crypto_pipeline.assets.healing_assets import listed_gaps
 from crypto_pipeline.ledger.ways import Tries, due
+from crypto_pipeline.maintenance import MAINTENANCE_JOB, lake_maintenance
 from crypto_pipeline.resources import LakehouseResource
 
 JOB = "lake_tick"
@@ -79,6 +80,18 @@ def every_minute(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Start a tick unless one is on its way."""
     is_running = _is_running(context.instance, JOB)
     return SkipReason("the last tick is still running") if is_running else RunRequest()
+
+
+@schedule(
+    job=lake_maintenance,
+    cron_schedule="*/20 * * * *",
+    default_status=DefaultScheduleStatus.RUNNING,
+    execution_timezone="UTC",
+)
+def every_20_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+    """Start the maintenance unless it is on its way."""
+    is_running = _is_running(context.instance, MAINTENANCE_JOB)
+    return SkipReason("the last maintenance is still running") if is_running else RunRequest()
 
 
 @sensor(job=heal, minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)

@@ -1,4 +1,4 @@
-"""What Dagster loads: assets, checks, the jobs and the schedule. Needs no network, JVM or settings."""
+"""What Dagster loads: assets, checks, the jobs and their schedules. Needs no network, JVM or settings."""
 
 from dagster import Definitions
 
@@ -12,6 +12,7 @@ from crypto_pipeline.assets.reconciliation_assets import RECONCILIATION_ASSETS
 from crypto_pipeline.assets.silver_assets import SILVER_ASSETS
 from crypto_pipeline.automation import (
     backfill,
+    every_20_minutes,
     every_minute,
     heal,
     heal_open_gaps,
@@ -19,14 +20,17 @@ from crypto_pipeline.automation import (
     reconcile,
 )
 from crypto_pipeline.checks import CHECKS
+from crypto_pipeline.maintenance import lake_maintenance
+from crypto_pipeline.rebuild import lake_rebuild
+from crypto_pipeline.releases import lake_release
 from crypto_pipeline.resources import LakehouseResource
 
 TICK_ASSETS = [*BRONZE_ASSETS, *SILVER_ASSETS, *GOLD_ASSETS, *QUALITY_ASSETS]
 defs = Definitions(
     assets=[*TICK_ASSETS, *HEALING_ASSETS, *ARCHIVE_ASSETS, *RECONCILIATION_ASSETS],
     asset_checks=CHECKS,
-    jobs=[lake_tick, heal, backfill, reconcile],
-    schedules=[every_minute],
+    jobs=[lake_tick, heal, backfill, reconcile, lake_maintenance, lake_rebuild, lake_release],
+    schedules=[every_minute, every_20_minutes],
     sensors=[heal_open_gaps, run_failed, staleness_sensor(item.key for item in TICK_ASSETS)],
     resources={"lakehouse": LakehouseResource()},
 )

@@ -4,6 +4,9 @@ LakehouseError
 └── PipelineError
     ├── HealingError             `crypto-stream heal` failed; what is open stays open
     ├── CheckpointMissingError   a table has rows but no commit that says up to where
+    ├── IncompatibleEngineError  the Spark endpoint runs versions that do not fit together
+    ├── ReleaseError             a release cannot be kept or dropped under that name
+    ├── NothingToRebuildError    a rebuild was asked for that bronze cannot serve
     └── KafkaUnreachableError    the broker does not answer; worth another try
 """
 
@@ -35,6 +38,30 @@ class HealingError(PipelineError):
             " open and are tried again; run it by hand on `crypto-lake completeness --gaps` to see more."
         )
         self.code = code
+
+
+class IncompatibleEngineError(PipelineError):
+    """Spark, Scala, Hudi or Java of the endpoint is not one that the lake is written with."""
+
+    def __init__(self, remote: str, wrong: list[str]) -> None:
+        super().__init__(
+            f"{remote}: {'; '.join(wrong)}. Start Spark Connect with the versions of infra/jars.txt."
+        )
+        self.wrong = wrong
+
+
+class ReleaseError(PipelineError):
+    """The release's configuration names what is taken, absent or no name."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}")
+
+
+class NothingToRebuildError(PipelineError):
+    """The rebuild's configuration names what is not there."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}")
 
 
 class KafkaUnreachableError(PipelineError):

@@ -17,8 +17,8 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.errors import CheckpointMissingError
 from crypto_pipeline.tables import TableSpec, WriteMode
+from shared.lake import timeline
 
-_COMMIT_ACTIONS = ("commit", "deltacommit", "replacecommit")
 _META_PREFIX = "lake."
 _COMMIT_TIME = "_hoodie_commit_time"
 
@@ -52,6 +52,13 @@ class Hoodie(StrEnum):
     CLOCK_SKEW_MS = "hoodie.time.generator.max_expected_clock_skew_ms"
     INLINE_COMPACT = "hoodie.compact.inline"
     COMPACT_AFTER = "hoodie.compact.inline.max.delta.commits"
+    COMPACTION_MIB = "hoodie.compaction.target.io"
+    CLEAN_INLINE = "hoodie.clean.automatic"
+    ARCHIVE_INLINE = "hoodie.archive.automatic"
+    SMALL_FILE = "hoodie.clustering.plan.strategy.small.file.limit"
+    MERGED_FILE = "hoodie.clustering.plan.strategy.target.file.max.bytes"
+    MERGE_GROUP = "hoodie.clustering.plan.strategy.max.bytes.per.group"
+    MERGE_GROUPS = "hoodie.clustering.plan.strategy.max.num.groups"
     QUERY_TYPE = "hoodie.datasource.query.type"
     BEGIN = "hoodie.datasource.read.begin.instanttime"
     END = "hoodie.datasource.read.end.instanttime"
@@ -79,7 +86,8 @@ def write_options(spec: TableSpec) -> dict[str, str]:
     """Return how a table is written.
 
     Statistics are off and bulk inserts unsorted, for they cost a third of the speed on small
-    commits; merge-on-read tables compact every tenth commit, so a reader merges little.
+    commits. Cleaning, archiving and compaction cost a write as much again and wait for the
+    maintenance job (`table_services`).
     """
     options: dict[str, str] = {
         Hoodie.TABLE_NAME: spec.name,
@@ -98,6 +106,8 @@ def write_options(spec: TableSpec) -> dict[str, str]:
         # Hudi waits this long after each time it takes, several times a commit, in case other machines
         # write too; a table here has one writer, whose times all come from the driver's clock.
         Hoodie.CLOCK_SKEW_MS: "10",
+        Hoodie.CLEAN_INLINE: "false",
+        Hoodie.ARCHIVE_INLINE: "false",
     }
     if spec.mode is WriteMode.APPEND:
         return options | {
@@ -115,9 +125,14 @@ def write_options(spec: TableSpec) -> dict[str, str]:
         Hoodie.BUCKETS: "1",
         Hoodie.BUCKET_FIELD: ",".join(spec.key),
         Hoodie.UPSERT_PARALLELISM: "2",
-        Hoodie.INLINE_COMPACT: "true",
-        Hoodie.COMPACT_AFTER: "10",
+        Hoodie.INLINE_COMPACT: "false",
     }
+
+
+def opened(path: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a folder or URI, and the folder's path there."""
+    system, root = fs.FileSystem.from_uri(_uri(path))
+    return system, root
 
 
 def table_path(lake: str, spec: TableSpec) -> str:
@@ -144,13 +159,8 @@ def commits(lake: str, spec: TableSpec) -> list[Commit]:
     listing = system.get_file_info(
         fs.FileSelector(f"{root}/.hoodie/timeline", allow_not_found=True)
     )
-    found = []
-    for entry in listing:
-        times, _, action = entry.base_name.partition(".")
-        requested, _, completed = times.partition("_")
-        if completed and action in _COMMIT_ACTIONS:
-            found.append(Commit(requested, completed, action))
-    return sorted(found, key=lambda commit: commit.completed, reverse=True)
+    done = timeline.writes(timeline.instants(entry.base_name for entry in listing))
+    return [Commit(item.requested, item.completed or "", item.action) for item in done]
 
 
 def latest_completion(lake: str, spec: TableSpec) -> str | None:
@@ -166,14 +176,14 @@ def latest_completion(lake: str, spec: TableSpec) -> str | None:
 
 def commit_metadata(lake: str, spec: TableSpec, commit: Commit) -> dict[str, Any]:
     """Return a commit's own metadata as Hudi wrote it."""
-    timeline = HudiTableBuilder.from_base_uri(table_path(lake, spec)).build().get_timeline()
+    reader = HudiTableBuilder.from_base_uri(table_path(lake, spec)).build().get_timeline()
     instants = {
-        "commit": timeline.get_completed_commits,
-        "deltacommit": timeline.get_completed_deltacommits,
-        "replacecommit": timeline.get_completed_replacecommits,
+        "commit": reader.get_completed_commits,
+        "deltacommit": reader.get_completed_deltacommits,
+        "replacecommit": reader.get_completed_replacecommits,
     }[commit.action]()
     instant = next(item for item in instants if item.timestamp == commit.requested)
-    metadata: dict[str, Any] = msgspec.json.decode(timeline.get_instant_metadata_in_json(instant))
+    metadata: dict[str, Any] = msgspec.json.decode(reader.get_instant_metadata_in_json(instant))
     return metadata
 
 

@@ -4,6 +4,7 @@ from functools import cache
 
 from pyspark.sql import DataFrame, SparkSession
 
+from crypto_pipeline.utils import versions
 from crypto_pipeline.utils.kafka_utils import BronzeCheckpoint, spark_offsets
 
 _SESSION = "5f1e1f0c-6c1f-4b0e-9d0b-6a3f5d5f9a10"
@@ -11,15 +12,18 @@ _SESSION = "5f1e1f0c-6c1f-4b0e-9d0b-6a3f5d5f9a10"
 
 @cache
 def connect(remote: str) -> SparkSession:
-    """Return this process's handle on the session that all ticks of the lake share; opened once.
+    """Return this process's handle on the session that all ticks of the lake share.
 
-    The server keeps a Python daemon for each session that ever ran Python, and never ends it: a session
-    a tick would cost it 57 MB a minute, and each tick the start of new Python workers.
+    It is opened, and the server's versions checked, once. The server keeps a Python daemon for each
+    session that ever ran Python, and never ends it: a session a tick would cost it 57 MB a minute, and
+    each tick the start of new Python workers.
     """
     parameter = f"session_id={_SESSION}"
-    return SparkSession.builder.remote(
+    session = SparkSession.builder.remote(
         f"{remote}{';' if '/;' in remote else '/;'}{parameter}"
     ).create()
+    versions.check(session, remote)
+    return session
 
 
 def read_kafka(spark: SparkSession, bootstrap: str, covered: BronzeCheckpoint) -> DataFrame:

@@ -26,3 +26,18 @@ def test_help_teaches_with_examples(monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "verify" in shown
     assert "Examples" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("maintain",), "Dagster's job lake_maintenance"),
+        (
+            ("sql", "select 1", "--as-of", "yesterday"),
+            "--as-of yesterday: no release of that name; write a time as",
+        ),
+    ],
+)
+def test_what_cannot_be_done_here_says_where_or_how(monkeypatch, tmp_path, capsys, arguments, told):
+    assert run(monkeypatch, "--data-dir", str(tmp_path), *arguments) == 2
+    assert told in " ".join(capsys.readouterr().err.split())

@@ -7,6 +7,7 @@ import pytest
 from dagster import AssetKey
 
 from crypto_pipeline.definitions import defs
+from crypto_pipeline.tables import TABLES
 
 GRAPH = {
     "archive_days": set(),
@@ -83,6 +84,22 @@ def test_a_tick_asks_the_venue_nothing_and_a_backfill_and_a_healing_end_in_the_t
     assert assets_of("heal") == tick | {"healing"}
     assert assets_of("backfill") == tick | {"archive_days"}
     assert assets_of("reconcile") == {"quality_reconciliation"}
+
+
+def test_the_lake_is_moved_each_minute_and_maintained_each_20_by_one_op_per_table():
+    minutes = {each.job_name: each.cron_schedule for each in defs.schedules or ()}
+    assert minutes["lake_tick"] == "* * * * *"
+    assert minutes["lake_maintenance"] == "*/20 * * * *"
+    nodes = defs.resolve_job_def("lake_maintenance").nodes
+    assert {node.name for node in nodes} == {f"maintain_{name}" for name in TABLES}
+    assert {node.definition.pool for node in nodes} == {"lake"}
+
+
+def test_a_rebuild_goes_through_silver_and_gold_in_the_order_of_a_tick():
+    job = defs.resolve_job_def("lake_rebuild")
+    order = [node.name.removeprefix("rebuild_") for node in job.nodes_in_topological_order]
+    chain = ["symbol_days", "silver_trades", "gold_ohlcv", "gold_volatility", "gold_daily_summary"]
+    assert [order.index(name) for name in chain] == sorted(order.index(name) for name in chain)
 
 
 def test_definitions_load_without_a_setting_a_network_or_a_jvm(tmp_path):

@@ -1,0 +1,71 @@
+"""A table goes on when a column is added or a type widened; every reader sees old and new rows."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from crypto_lake.tables import Lake as Reader
+from crypto_pipeline.schemas import Column
+from crypto_pipeline.utils import hudi_utils, table_services
+from tests.integration.crypto_pipeline.test_hudi_utils import Rows, lake, rows
+from tests.integration.crypto_pipeline.test_table_services import BOTH, CLOSED, short
+
+__all__ = ["lake", "rows", "short"]
+pytestmark = [pytest.mark.spark]
+HUGE = Decimal("12345678901.5")
+
+
+def evolved(old: DataFrame) -> DataFrame:
+    """Return rows of the next version: a column more, a wider number, a wider price."""
+    return old.withColumns(
+        {
+            # Nullable, as an added column must be: every older row is null in it.
+            "extra": F.when(F.col("id") != "-", F.concat(F.lit("x"), F.col("id"))),
+            "count": F.col("id").cast("bigint") + 2**40,
+            "price": F.lit(HUGE).cast("decimal(20,8)"),
+        }
+    )
+
+
+@BOTH
+def test_an_added_column_and_wider_types_are_read_beside_old_rows_and_after_upkeep(
+    spark, rows: Rows, lake, spec, short
+):
+    others = [column for column in spec.columns if column.name != "price"]
+    first = replace(
+        spec, columns=(*others, Column("price", "decimal(17,8)"), Column("count", "int"))
+    )
+    then = replace(
+        spec,
+        columns=(
+            Column("extra", "string"),
+            *others,
+            Column("price", "decimal(20,8)"),
+            Column("count", "bigint"),
+        ),
+    )
+    old = rows(0, 10).withColumn("count", F.col("id").cast("int"))
+    hudi_utils.write(old, first, lake, {"n": 0})
+    for number in range(1, 5):
+        new = evolved(rows(number * 10 - 1, number * 10 + 9, order=number))
+        hudi_utils.write(new, then, lake, {"n": number})
+        if number in {1, 4}:
+            by_spark = hudi_utils.read(spark, then, lake).collect()
+            found = Reader(lake).read(spec.name).to_pylist()
+            keys = ("id", "row_order", "extra", "count", "price")
+            told = [sorted(tuple(map(str, map(row.__getitem__, keys))) for row in found)]
+            told.append(sorted(tuple(str(row[key]) for key in keys) for row in by_spark))
+            assert told[0] == told[1]
+            untouched = next(row for row in found if (row["id"], row["row_order"]) == ("3", 0))
+            assert (untouched["extra"], untouched["count"]) == (None, 3)
+            assert untouched["price"] == Decimal("0.375")
+            touched = next(row for row in found if (row["id"], row["row_order"]) == ("9", 1))
+            assert (touched["extra"], touched["count"]) == ("x9", 9 + 2**40)
+            assert touched["price"] == HUGE
+        list(table_services.maintain(spark, lake, spec, CLOSED))
+    since = hudi_utils.commits(lake, spec)[-1].completed
+    newest = hudi_utils.commits(lake, spec)[0].completed
+    assert hudi_utils.read_since(spark, then, lake, since, newest).count() > 0

@@ -1,0 +1,104 @@
+"""Upkeep on real tables: what it changes, and what every reader still sees."""
+
+from datetime import date
+
+import pytest
+from pyspark.sql import SparkSession
+
+from crypto_pipeline.utils import hudi_utils, table_services
+from shared.lake import upkeep
+from tests.integration.crypto_pipeline.test_hudi_utils import APPEND, UPSERT, Rows, lake, rows
+
+__all__ = ["lake", "rows"]
+pytestmark = [pytest.mark.spark]
+OPEN, CLOSED = date(2024, 8, 8), date(2024, 8, 9)
+BOTH = pytest.mark.parametrize("spec", [APPEND, UPSERT], ids=lambda spec: spec.name)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep less, so that a dozen writes are already too many."""
+    for name, value in {"RETAINED": 3, "ACTIVE": 5, "OPEN_FILES": 6, "MOST_LOGS": 4}.items():
+        monkeypatch.setattr(upkeep, name, value)
+
+
+def steps(spark: SparkSession, lake: str, spec, today: date) -> list[str]:
+    """Maintain a table; returns the first word of each step."""
+    done = table_services.maintain(spark, lake, spec, today)
+    return [text.split()[0] for text, _ in done]
+
+
+def ids(frame) -> list[int]:
+    return sorted(int(row.id) for row in frame.select("id").collect())
+
+
+@BOTH
+def test_upkeep_keeps_rows_checkpoint_and_increments_and_leaves_little_to_read(
+    spark, rows: Rows, lake, spec, short
+):
+    for number in range(10):
+        report = hudi_utils.write(rows(number * 10, number * 10 + 10), spec, lake, {"n": number})
+    until = report.commit.completed
+    first = steps(spark, lake, spec, OPEN)
+    assert first == [{APPEND: "merge", UPSERT: "compact"}[spec], "archive"]
+    assert steps(spark, lake, spec, OPEN) == []
+    assert hudi_utils.last_checkpoint(lake, spec) == b'{"n":9}'
+    assert hudi_utils.latest_completion(lake, spec) == until
+    assert ids(hudi_utils.read(spark, spec, lake)) == list(range(100))
+    newest = hudi_utils.commits(lake, spec)[0].completed
+    assert hudi_utils.read_since(spark, spec, lake, until, newest).count() == 0
+    for number in range(10, 15):
+        report = hudi_utils.write(rows(number * 10, number * 10 + 10), spec, lake, {"n": number})
+        since = hudi_utils.read_since(spark, spec, lake, until, report.commit.completed)
+        assert ids(since) == list(range(number * 10, number * 10 + 10))
+        until = report.commit.completed
+    assert "clean" in steps(spark, lake, spec, CLOSED)
+    state = table_services.state_of(lake, spec)
+    assert state is not None
+    assert max(state.base_files.values()) <= upkeep.CLOSED_FILES
+    assert not any(item.log_bytes for item in state.slices)
+    assert state.expired_bytes == 0
+    assert hudi_utils.last_checkpoint(lake, spec) == b'{"n":14}'
+    assert ids(hudi_utils.read(spark, spec, lake)) == list(range(150))
+
+
+@BOTH
+def test_a_reader_however_far_behind_what_was_cleaned_and_archived_misses_nothing(
+    spark, rows: Rows, lake, spec, short
+):
+    seen = []
+    for number in range(12):
+        new = rows(number * 10, number * 10 + 12, order=number)
+        seen.append(hudi_utils.write(new, spec, lake, {"n": number}).commit.completed)
+        if number % 2:
+            steps(spark, lake, spec, CLOSED)
+    oldest = hudi_utils.commits(lake, spec)[-1].completed
+    assert oldest > seen[1], "what the first readers have seen is archived"
+    for number, after in enumerate([None, *seen[:-1]]):
+        since = hudi_utils.read_since(spark, spec, lake, after, seen[-1])
+        brought = [i for n in range(number, 12) for i in range(n * 10, n * 10 + 12)]
+        expected = brought if spec is APPEND else sorted(set(brought))
+        assert ids(since) == sorted(expected), f"a reader that has seen {number} of 12 writes"
+
+
+def test_what_a_killed_run_left_planned_is_finished_by_the_next(spark, rows: Rows, lake, short):
+    for spec, service in ((APPEND, "clustering"), (UPSERT, "compaction")):
+        for number in range(4):
+            hudi_utils.write(rows(number * 10, number * 10 + 10), spec, lake, {"n": number})
+        schedule = getattr(table_services, f"_{service}")(f"{lake}/{spec.name}", "schedule")
+        spark.sql(schedule).collect()
+        state = table_services.state_of(lake, spec)
+        assert state is not None
+        assert any(item.is_unfinished_service for item in state.timeline)
+        hudi_utils.write(rows(40, 50), spec, lake, {"n": 4})
+        assert steps(spark, lake, spec, OPEN)[0] == "finish"
+        state = table_services.state_of(lake, spec)
+        assert state is not None
+        assert not any(item.is_unfinished_service for item in state.timeline)
+        assert ids(hudi_utils.read(spark, spec, lake)) == list(range(50))
+        assert hudi_utils.last_checkpoint(lake, spec) == b'{"n":4}'
+
+
+def test_a_table_that_does_not_exist_needs_nothing(spark, lake):
+    assert table_services.state_of(lake, APPEND) is None
+    assert steps(spark, lake, APPEND, OPEN) == []
