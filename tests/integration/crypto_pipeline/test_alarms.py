@@ -55,14 +55,14 @@ def fail(instance: DagsterInstance) -> None:
     """Let a run fail and evaluate the sensor on it."""
     result = doomed.execute_in_process(instance=instance, raise_on_error=False)
     (event,) = [item for item in result.all_events if item.event_type_value == "PIPELINE_FAILURE"]
-    context = build_run_status_sensor_context(
+    with build_run_status_sensor_context(
         sensor_name="run_failed",
         dagster_instance=instance,
         dagster_run=result.dagster_run,
         dagster_event=event,
         resources={"lakehouse": LakehouseResource()},
-    ).for_run_failure()
-    run_failed(context)
+    ) as context:
+        run_failed(context.for_run_failure())
 
 
 def test_a_failed_run_becomes_an_alert_with_its_job(
@@ -95,10 +95,9 @@ def test_a_table_that_stands_still_is_told_once_and_again_when_it_moves(
             instance.report_runless_asset_event(AssetMaterialization(AssetKey("gold_ohlcv")))
         else:
             time.sleep(STALE_AFTER.total_seconds())
-        context = build_sensor_context(
-            instance=instance, cursor=cursor, resources={"lakehouse": LakehouseResource()}
-        )
-        cursor = watch(context).cursor
+        resources = {"lakehouse": LakehouseResource()}
+        with build_sensor_context(instance, cursor=cursor, resources=resources) as context:
+            cursor = watch(context).cursor
     assert [(alert.kind, alert.subject) for alert in alerts(topics)] == [
         (AlertKind.STALE, "gold_ohlcv"),
         (AlertKind.FRESH, "gold_ohlcv"),

@@ -21,8 +21,9 @@ def instance(tmp_path, monkeypatch) -> Iterator[DagsterInstance]:
 
 
 def asked(instance: DagsterInstance) -> SkipReason:
-    context = build_sensor_context(instance, resources={"lakehouse": LakehouseResource()})
-    said = heal_open_gaps(context)
+    resources = {"lakehouse": LakehouseResource()}
+    with build_sensor_context(instance, resources=resources) as context:
+        said = heal_open_gaps(context)
     assert isinstance(said, SkipReason)
     return said
 
