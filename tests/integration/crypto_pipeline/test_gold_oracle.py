@@ -13,6 +13,6 @@ pytestmark = [pytest.mark.spark]
 def test_gold_of_generated_trades_is_that_of_a_second_computation(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    verdicts = list(gold_oracle.run(spark, 120_000, tmp_path))
+    verdicts = list(gold_oracle.run(spark, 30_000, tmp_path))
     assert len(verdicts) == 7
     assert all(verdict.rows for verdict in verdicts)

@@ -31,7 +31,7 @@ from tests.integration.crypto_pipeline.conftest import Lake, open_lake
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.timeout(900), needs_captures]
 
 FILES = {
-    Market.SPOT: CAPTURES / "nkaz001-hftbacktest_spot_btcusdt_20240808.jsonl.gz",
+    Market.SPOT: CAPTURES / "binance_spot_20211012.jsonl.gz",
     Market.UM: CAPTURES / "binance_um_20210722.jsonl.gz",
 }
 SILVER = ("silver_trades", "silver_quotes", "silver_book")
