@@ -5,7 +5,7 @@ the topics where it would have come live, with its source.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -62,39 +62,41 @@ def read_holes(lines: Iterable[str], name: str, symbols: SymbolBook) -> list[Hol
     Raises:
         ConfigurationError: naming the line that is no range, or is of a symbol that is not listed.
     """
-    venue_symbols = {
+    listed = {
         (item.exchange, item.market, item.symbol): item.venue_symbol
         for item in symbols.instruments()
     }
-    holes = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{name}, line {number}"
-        try:
-            found = msgspec.json.decode(line, type=MissingRange)
-        except msgspec.DecodeError as error:
-            remedy = "Give a JSON object of exchange, market, symbol, channel, first_id, last_id."
-            raise ConfigurationError(where, str(error), remedy) from error
-        if not 0 <= found.first_id <= found.last_id:
-            problem = f"first_id {found.first_id}, last_id {found.last_id}"
-            raise ConfigurationError(where, problem, "Give the lower id first, 0 at least.")
-        venue_symbol = venue_symbols.get((found.exchange, found.market, found.symbol))
-        if venue_symbol is None:
-            problem = f"{found.exchange} {found.market} {found.symbol} is not in the symbols file"
-            raise ConfigurationError(where, problem, "List it, disabled if need be.")
-        origin = Origin(
-            exchange=found.exchange,
-            market=found.market,
-            symbol=found.symbol,
-            venue_symbol=venue_symbol,
-            channel=found.channel,
-            source=Source.BINANCE_REST,
-            connection=_CONNECTION,
-            epoch=0,
-        )
-        holes.append(Hole(origin, found.first_id, found.last_id))
-    return holes
+    return [
+        _hole(line, f"{name}, line {number}", listed)
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
+
+
+def _hole(line: str, where: str, listed: Mapping[tuple[Exchange, Market, str], str]) -> Hole:
+    try:
+        found = msgspec.json.decode(line, type=MissingRange)
+    except msgspec.DecodeError as error:
+        remedy = "Give a JSON object of exchange, market, symbol, channel, first_id, last_id."
+        raise ConfigurationError(where, str(error), remedy) from error
+    if not 0 <= found.first_id <= found.last_id:
+        problem = f"first_id {found.first_id}, last_id {found.last_id}"
+        raise ConfigurationError(where, problem, "Give the lower id first, 0 at least.")
+    venue_symbol = listed.get((found.exchange, found.market, found.symbol))
+    if venue_symbol is None:
+        problem = f"{found.exchange} {found.market} {found.symbol} is not in the symbols file"
+        raise ConfigurationError(where, problem, "List it, disabled if need be.")
+    origin = Origin(
+        exchange=found.exchange,
+        market=found.market,
+        symbol=found.symbol,
+        venue_symbol=venue_symbol,
+        channel=found.channel,
+        source=Source.BINANCE_REST,
+        connection=_CONNECTION,
+        epoch=0,
+    )
+    return Hole(origin, found.first_id, found.last_id)
 
 
 async def heal(
@@ -117,14 +119,7 @@ async def heal(
         BrokerError: Kafka does not answer.
         DeliveryError: a record could not be delivered.
     """
-    streaming = settings.streaming
-    producer = EventProducer(
-        settings.kafka,
-        streaming.pipeline_version,
-        clock,
-        streaming.high_water_frames,
-        streaming.low_water_frames,
-    )
+    producer = _producer(settings, clock)
     await producer.check(spec.name for spec in topic_specs(Exchange.BINANCE))
     work = _Work(settings, clock, producer, on_progress)
     reports = asyncio.create_task(producer.run())
@@ -135,12 +130,23 @@ async def heal(
     finally:
         await work.close()
         reports.cancel()
-        undelivered = await producer.close(streaming.shutdown_budget_s)
+        undelivered = await producer.close(settings.streaming.shutdown_budget_s)
     if producer.failure is not None:
         raise producer.failure
     if undelivered:
         raise DeliveryError("Kafka", f"{undelivered} records at the end")
     return work.stats
+
+
+def _producer(settings: Settings, clock: Clock) -> EventProducer:
+    streaming = settings.streaming
+    return EventProducer(
+        settings.kafka,
+        streaming.pipeline_version,
+        clock,
+        streaming.high_water_frames,
+        streaming.low_water_frames,
+    )
 
 
 class _Work:
