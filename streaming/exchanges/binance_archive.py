@@ -185,7 +185,7 @@ class ArchiveDay:
     def _without_names(self, text: str) -> str:
         """Return the text after the line of column names, if there is one (rule 2)."""
         first, _, after = text.partition("\n")
-        if not first[:1].isalpha():
+        if not (first.isascii() and first[:1].isalpha()):
             return text
         names = tuple(name.strip().strip('"') for name in first.split(","))
         known = self._layout.columns
