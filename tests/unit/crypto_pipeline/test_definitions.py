@@ -75,6 +75,8 @@ def test_a_tick_asks_the_archive_nothing_and_a_backfill_ends_in_the_tables():
     assert assets_of("lake_tick") == GRAPH.keys() - by_hand
     assert assets_of("backfill") == GRAPH.keys() - {"quality_reconciliation"}
     assert assets_of("reconcile") == {"quality_reconciliation"}
+    tick = defs.resolve_job_def("lake_tick").asset_layer.asset_graph
+    assert len(tick.asset_check_keys) == 25, "each table's checks run in its tick"
 
 
 def test_definitions_load_without_a_setting_a_network_or_a_jvm(tmp_path):
