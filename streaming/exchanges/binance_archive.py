@@ -21,12 +21,12 @@ from typing import Any
 import msgspec
 
 from shared.market.events import Event, Origin, Source
-from shared.market.id_ranges import IdRanges
 from shared.market.instruments import Instrument, Market
 from streaming.exchanges.amounts import RefusedMessageError
 from streaming.exchanges.binance_events import aggregate_row, candle, trade_row
 from streaming.exchanges.binance_wire import AggTradeRow, Candle, TradeRow, to_us
 from streaming.exchanges.protocol import dead_letter
+from streaming.id_ranges import IdRanges
 
 CONNECTION = "binance-archive"
 _FOLDERS = {Market.SPOT: "spot", Market.UM: "futures/um", Market.CM: "futures/cm"}
@@ -185,7 +185,7 @@ class ArchiveDay:
     def _without_names(self, text: str) -> str:
         """Return the text after the line of column names, if there is one (rule 2)."""
         first, _, after = text.partition("\n")
-        if not (first[:1].isascii() and first[:1].isalpha()):
+        if not (first.isascii() and first[:1].isalpha()):
             return text
         names = tuple(name.strip().strip('"') for name in first.split(","))
         known = self._layout.columns

@@ -22,7 +22,7 @@ from tests.integration.conftest import (
 )
 from tests.integration.crypto_pipeline.conftest import Lake, write_days
 
-pytestmark = [pytest.mark.kafka, pytest.mark.spark]
+pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.timeout(900)]
 
 ARCHIVES = CAPTURES.parent / "archives"
 OLD_TRADES = ARCHIVES / "freqtrade_XRP_OLD-trades.json.gz"

@@ -8,7 +8,7 @@ from shared.market.events import AggregateTrade, Kline, Origin, Side, Source
 from shared.market.instruments import Exchange, Market
 from tests.integration.crypto_pipeline.conftest import Lake
 
-pytestmark = [pytest.mark.kafka, pytest.mark.spark]
+pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.timeout(900)]
 
 START_US = 1_570_752_000_000_000
 MINUTE_US = 60_000_000

@@ -8,7 +8,7 @@ from shared.market.events import Source
 from tests.integration.crypto_pipeline.conftest import Lake
 from tests.integration.crypto_pipeline.test_late_rows import ARCHIVE, LIVE, REST, candle, trade
 
-pytestmark = [pytest.mark.kafka, pytest.mark.spark]
+pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.timeout(900)]
 
 DAY = "2019-10-11"
 
