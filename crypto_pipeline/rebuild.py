@@ -184,4 +184,9 @@ def rebuild() -> None:
         wanted = each(wanted)
 
 
-lake_rebuild = rebuild.to_job(name="lake_rebuild", executor_def=in_process_executor)
+lake_rebuild = rebuild.to_job(
+    name="lake_rebuild",
+    executor_def=in_process_executor,
+    # Years of days take their time; config/dagster.yaml ends a tick much sooner.
+    tags={"dagster/max_runtime": str(7 * 24 * 3600)},
+)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from dagster import AssetKey
+from dagster import AssetKey, validate_run_config
 
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.tables import TABLES
@@ -102,6 +102,21 @@ def test_a_rebuild_goes_through_silver_and_gold_in_the_order_of_a_tick():
     order = [node.name.removeprefix("rebuild_") for node in job.nodes_in_topological_order]
     chain = ["symbol_days", "silver_trades", "gold_ohlcv", "gold_volatility", "gold_daily_summary"]
     assert [order.index(name) for name in chain] == sorted(order.index(name) for name in chain)
+
+
+@pytest.mark.parametrize(
+    ("job", "ops"),
+    [
+        (
+            "lake_rebuild",
+            {"symbol_days": {"config": {"symbols": ["BTCUSDT"], "dates": ["2026-01-31"]}}},
+        ),
+        ("lake_release", {"release": {"config": {"name": "paper-1"}}}),
+        ("lake_release", {"release": {"config": {"name": "paper-1", "drop": True}}}),
+    ],
+)
+def test_a_job_takes_the_configuration_that_the_guides_show(job, ops):
+    assert validate_run_config(defs.resolve_job_def(job), {"ops": ops})["ops"]
 
 
 def test_definitions_load_without_a_setting_a_network_or_a_jvm(tmp_path):
