@@ -21,12 +21,12 @@ from typing import Any
 import msgspec
 
 from shared.market.events import Event, Origin, Source
+from shared.market.id_ranges import IdRanges
 from shared.market.instruments import Instrument, Market
 from streaming.exchanges.amounts import RefusedMessageError
 from streaming.exchanges.binance_events import aggregate_row, candle, trade_row
 from streaming.exchanges.binance_wire import AggTradeRow, Candle, TradeRow, to_us
 from streaming.exchanges.protocol import dead_letter
-from streaming.id_ranges import IdRanges
 
 CONNECTION = "binance-archive"
 _FOLDERS = {Market.SPOT: "spot", Market.UM: "futures/um", Market.CM: "futures/cm"}
