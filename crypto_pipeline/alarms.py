@@ -5,17 +5,20 @@ it again: no alert is lost while the broker is away.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 from dagster import (
     AssetKey,
+    DagsterEventType,
     DagsterInstance,
+    DagsterRunStatus,
     DefaultSensorStatus,
-    RunFailureSensorContext,
+    RunRecord,
+    RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
     SensorResult,
-    run_failure_sensor,
     sensor,
 )
 
@@ -48,16 +51,40 @@ def freshness_alerts(before: set[str], now: set[str], now_ns: int) -> list[Alert
     ]
 
 
-@run_failure_sensor(default_status=DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
-def run_failed(context: RunFailureSensorContext, lakehouse: LakehouseResource) -> None:
-    """Raise an alert for every run that failed, whatever its job."""
-    alert = Alert(
-        kind=AlertKind.RUN_FAILED,
-        subject=context.dagster_run.job_name,
-        text=f"run {context.dagster_run.run_id}: {context.failure_event.message}",
-        raised_at=SystemClock().now_ns() // 1000,
+@sensor(
+    name="runs_failed",
+    description="Raises an alert for every run that failed, whatever its job",
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+def runs_failed(context: SensorEvaluationContext, lakehouse: LakehouseResource) -> SensorResult:
+    """Tell the runs that failed since the last look; the cursor is the time (s) of the last one told.
+
+    Not Dagster's own sensor of failures: that one goes on when an alert could not be sent.
+    """
+    told_s = float(context.cursor or SystemClock().now_ns() / 1e9)
+    records = context.instance.get_run_records(
+        RunsFilter(
+            statuses=[DagsterRunStatus.FAILURE], updated_after=datetime.fromtimestamp(told_s, UTC)
+        ),
+        order_by="update_timestamp",
+        ascending=True,
     )
-    _raise(lakehouse, [alert])
+    _raise(lakehouse, [_failure(context.instance, record) for record in records])
+    latest_s = max((record.update_timestamp.timestamp() for record in records), default=told_s)
+    return SensorResult(cursor=repr(latest_s))
+
+
+def _failure(instance: DagsterInstance, record: RunRecord) -> Alert:
+    run = record.dagster_run
+    entries = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)
+    said = next((entry.dagster_event.message or "" for entry in entries if entry.dagster_event), "")
+    return Alert(
+        kind=AlertKind.RUN_FAILED,
+        subject=run.job_name,
+        text=f"run {run.run_id}: {said}",
+        raised_at=int(record.update_timestamp.timestamp() * 1e6),
+    )
 
 
 def staleness_sensor(tables: Iterable[AssetKey]) -> SensorDefinition:

@@ -2,7 +2,7 @@
 
 from dagster import Definitions
 
-from crypto_pipeline.alarms import run_failed, staleness_sensor
+from crypto_pipeline.alarms import runs_failed, staleness_sensor
 from crypto_pipeline.assets.archive_assets import ARCHIVE_ASSETS
 from crypto_pipeline.assets.bronze_assets import BRONZE_ASSETS
 from crypto_pipeline.assets.gold_assets import GOLD_ASSETS
@@ -31,6 +31,6 @@ defs = Definitions(
     asset_checks=CHECKS,
     jobs=[lake_tick, heal, backfill, reconcile, lake_maintenance, lake_rebuild, lake_release],
     schedules=[every_minute, every_20_minutes],
-    sensors=[heal_open_gaps, run_failed, staleness_sensor(item.key for item in TICK_ASSETS)],
+    sensors=[heal_open_gaps, runs_failed, staleness_sensor(item.key for item in TICK_ASSETS)],
     resources={"lakehouse": LakehouseResource()},
 )

@@ -35,7 +35,8 @@ class HealingError(PipelineError):
     def __init__(self, code: int, last_line: str) -> None:
         super().__init__(
             f"crypto-stream heal ended with {code}: {last_line or 'it said nothing'}. The gaps stay"
-            " open and are tried again; run it by hand on `crypto-lake completeness --gaps` to see more."
+            " open and are tried again; by hand it tells more: `crypto-lake completeness --ranges |"
+            " crypto-stream heal`."
         )
         self.code = code
 

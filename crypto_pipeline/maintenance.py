@@ -22,7 +22,7 @@ from crypto_pipeline.assets.bronze_assets import unread_by_letters
 from crypto_pipeline.assets.describe import POOL, Stopwatch
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import TABLES, Layer, TableSpec
-from crypto_pipeline.utils import table_services
+from crypto_pipeline.utils import hudi_utils, table_services
 from shared.lake.upkeep import first_open_day
 
 MAINTENANCE_JOB = "lake_maintenance"
@@ -34,7 +34,10 @@ def _keep(spec: TableSpec) -> OpDefinition:
         watch = Stopwatch()
         today = first_open_day(datetime.now(UTC))
         lake = lakehouse.lake
-        unread = unread_by_letters(lake, spec) if spec.layer is Layer.BRONZE else 0
+        # Where only maintenance has written for long, the last checkpoint must not be archived.
+        unread = hudi_utils.writes_since_checkpoint(lake, spec)
+        if spec.layer is Layer.BRONZE:
+            unread = max(unread, unread_by_letters(lake, spec))
         steps = []
         for step, seconds in table_services.maintain(lakehouse.spark, lake, spec, today, unread):
             context.log.info("%s: %s s", step, seconds)

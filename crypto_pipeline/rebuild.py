@@ -69,6 +69,19 @@ class WholeDay(Increment):
         """The symbols and the day."""
         return self.parts
 
+    @property
+    def row_order(self) -> int:
+        """That of a tick which covers what the sources hold: with a greater one, later facts would lose."""
+        lake = self.lakehouse.lake
+        completions = (
+            hudi_utils.latest_completion(lake, part.source) for part in (self, *self.others)
+        )
+        return sum(int(completed) for completed in completions if completed is not None)
+
+    def table(self, name: str) -> DataFrame | None:
+        """Return a whole table; none of silver's, which bronze alone has to speak for."""
+        return None if TABLES[name].layer is Layer.SILVER else super().table(name)
+
     def before(self, span: timedelta) -> DataFrame | None:
         """Return the source rows that were received in a span before the day began."""
         (day,) = self.parts.dates

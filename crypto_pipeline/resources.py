@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from uuid import uuid4
 
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import PrivateAttr
@@ -21,6 +22,8 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
     """Settings, the Spark session, the lake's place and the known symbols of one run."""
 
     _shared: dict[str, str] = PrivateAttr(default_factory=dict)
+    # All runs join one Spark session: a view must be this run's own.
+    _own: str = PrivateAttr(default_factory=lambda: uuid4().hex)
 
     @cached_property
     def settings(self) -> Settings:
@@ -77,7 +80,7 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
         Spark Connect analyses a plan anew at each use and then finds nothing in its cache; a view is
         analysed once.
         """
-        view = f"{name}_{version}"
+        view = f"{name}_{version}_{self._own}"
         if self._shared.get(name) != view:
             self._forget(name)
             build().createOrReplaceTempView(view)

@@ -81,11 +81,13 @@ def _verdict(rows: list[Row]) -> AssetCheckResult:
     metadata: dict[str, Any] = {"differences": MetadataValue.md(examples or "none")}
     compared = sum(row["state"] in {Agreement.EQUAL, Agreement.DIFFERENT} for row in rows)
     return AssetCheckResult(
-        passed=not wrong,
+        passed=compared > 0 and not wrong,
         check_name=CHECK.name,
         asset_key=CHECK.asset_key,
         severity=AssetCheckSeverity.WARN,
-        description=f"{len(wrong)} of {compared} compared channels differ from the archive",
+        description=f"{len(wrong)} of {compared} compared channels differ from the archive"
+        if compared
+        else "nothing to compare: bring the day in with the job backfill first",
         metadata=metadata,
     )
 

@@ -210,6 +210,14 @@ def last_checkpoint(lake: str, spec: TableSpec) -> bytes | None:
     return None
 
 
+def writes_since_checkpoint(lake: str, spec: TableSpec) -> int:
+    """Return how many of the newest commits reach back to the newest checkpoint, that one included."""
+    for number, commit in enumerate(commits(lake, spec), 1):
+        if checkpoint_of(lake, spec, commit) is not None:
+            return number
+    return 0
+
+
 def read(spark: SparkSession, spec: TableSpec, lake: str) -> DataFrame:
     """Return a table's rows as of now, without Hudi's own columns."""
     frame = spark.read.format("hudi").load(table_path(lake, spec))

@@ -122,7 +122,7 @@ def judge_ledger(
         for part in row["missing_ranges"]
     }
     true = {(*key, *part) for key, ranges in lost.items() for part in ranges}
-    verdict.equals(f"{when}: ranges lost", len(true), len(true))
+    verdict.note(f"{when}: ranges lost", len(true))
     verdict.equals(f"{when}: not found", len(true - found), 0)
     verdict.equals(f"{when}: invented", len(found - true), 0)
 
