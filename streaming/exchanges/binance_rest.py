@@ -7,7 +7,8 @@ Facts: the venue's "aggTrades", "historicalTrades" and "klines" pages. The rules
 2. Aggregate trades are there in every market, on futures for 48 hours. Single trades by id are there
    on spot only; futures want an API key and keep ids that no book trade has.
 3. A row has the time of the trade but no time of sending, so the event's `event_time` is None.
-4. Rows that the venue has invalidated stay in their place with price 0: they are no trades.
+4. Rows that the venue has invalidated stay in their place with price 0: they are no trades, and their
+   ids will never be found.
 5. Where an answer goes on beyond an id without having it, the venue does not have it. Where it ends
    before that id, the venue may only be behind its own stream.
 6. A candle's number is its open time divided by its interval. Candles are asked for by open time, both
@@ -126,8 +127,9 @@ def read_trades(
             oldest = number if oldest is None else min(oldest, number)
             if not call.first_id <= number <= call.last_id or number in found:
                 continue
+            event = translate(row, origin, received_ns)
             found.add(number)
-            events.append(translate(row, origin, received_ns))
+            events.append(event)
         except (ValueError, RecursionError) as error:
             events.append(dead_letter(origin, bytes(raw), str(error), received_ns))
     is_beyond = oldest is not None and oldest > call.last_id
