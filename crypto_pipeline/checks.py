@@ -217,14 +217,7 @@ def _check(
 
     @asset_check(asset=key.asset_key, name=name, description=text, additional_deps=deps)
     def run(context: AssetCheckExecutionContext, lakehouse: LakehouseResource) -> AssetCheckResult:
-        commit = next(
-            (
-                item
-                for item in hudi_utils.commits(lakehouse.lake, spec)
-                if item.action != "replacecommit"
-            ),
-            None,
-        )
+        commit = hudi_utils.newest_write(lakehouse.lake, spec)
         if commit is None:
             return AssetCheckResult(passed=True, metadata={"state": "no rows yet"})
         last = _last_verdict(context, key, commit)

@@ -120,8 +120,7 @@ class Increment:
         if self.after is None or known[-1].completed > self.after:
             rows = self.rows.select("symbol", "date").distinct().collect()
             return {(row["symbol"], row["date"]) for row in rows}
-        new = (item for item in known if self.after < item.completed <= self.until)
-        return {pair for item in new for pair in hudi_utils.partitions_of(lake, source, item)}
+        return hudi_utils.partitions_of_news(lake, source, self.after, self.until)
 
     def _since(self, after: str | None) -> DataFrame:
         lakehouse = self.lakehouse

@@ -163,15 +163,19 @@ def commits(lake: str, spec: TableSpec) -> list[Commit]:
     return [Commit(item.requested, item.completed or "", item.action) for item in done]
 
 
-def latest_completion(lake: str, spec: TableSpec) -> str | None:
-    """Return the completion time of the newest commit that brought rows; None without any.
+def newest_write(lake: str, spec: TableSpec) -> Commit | None:
+    """Return the newest commit that brought rows; None without any.
 
     Clustering and compaction rewrite rows without adding any, so they are no news.
     """
-    for commit in commits(lake, spec):
-        if commit.action != "replacecommit" and checkpoint_of(lake, spec, commit) is not None:
-            return commit.completed
-    return None
+    history = (item for item in commits(lake, spec) if checkpoint_of(lake, spec, item) is not None)
+    return next(history, None)
+
+
+def latest_completion(lake: str, spec: TableSpec) -> str | None:
+    """Return the completion time of the newest commit that brought rows; None without any."""
+    newest = newest_write(lake, spec)
+    return None if newest is None else newest.completed
 
 
 def commit_metadata(lake: str, spec: TableSpec, commit: Commit) -> dict[str, Any]:
@@ -260,6 +264,19 @@ def dates_of(lake: str, spec: TableSpec, symbol: str) -> list[str]:
     return sorted(item.base_name.partition("=")[2] for item in found)
 
 
+def partitions_of_news(lake: str, spec: TableSpec, after: str, until: str) -> set[tuple[str, str]]:
+    """Return (symbol, date) of what commits on the timeline brought after `after` up to `until`.
+
+    What clustering and compaction touched meanwhile is no news.
+    """
+    return {
+        pair
+        for item in commits(lake, spec)
+        if after < item.completed <= until and checkpoint_of(lake, spec, item) is not None
+        for pair in partitions_of(lake, spec, item)
+    }
+
+
 def partitions_since(lake: str, spec: TableSpec, after: str, until: str) -> set[tuple[str, str]]:
     """Return (symbol, date) of what commits completed after `after` up to `until` wrote to.
 
@@ -267,8 +284,7 @@ def partitions_since(lake: str, spec: TableSpec, after: str, until: str) -> set[
     """
     known = commits(lake, spec)
     if known and known[-1].completed <= after:
-        new = (item for item in known if after < item.completed <= until)
-        return {pair for item in new for pair in partitions_of(lake, spec, item)}
+        return partitions_of_news(lake, spec, after, until)
     system, root = fs.FileSystem.from_uri(_uri(table_path(lake, spec)))
     listed = system.get_file_info(fs.FileSelector(root, allow_not_found=True))
     names = (item.base_name.partition("symbol=")[2] for item in listed)
