@@ -4,7 +4,7 @@ SHELL := bash
 PYTHON := .venv/bin/python
 BIN := .venv/bin
 
-.PHONY: help install lock lock-check format lint types imports check test test-unit bench jars
+.PHONY: help install lock lock-check format lint types imports check test test-slow test-unit bench jars
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ check: lint types imports lock-check ## Everything that needs no running
 test: ## Every test that belongs in CI, with coverage
 	@$(BIN)/pytest tests/unit tests/contract --cov --cov-report= --cov-fail-under=0
 	@$(BIN)/coverage report --rcfile=tests/pure.coveragerc
-	@$(BIN)/pytest tests/integration tests/e2e --cov --cov-append --cov-report=term
+	@$(BIN)/pytest tests/integration tests/e2e -m "not slow" --cov --cov-append --cov-report=term
+
+test-slow: ## The tests that CI has no time for, about 10 minutes
+	@$(BIN)/pytest tests/integration tests/e2e -m slow
 
 test-unit: ## The pure tests only, in seconds
 	@$(BIN)/pytest tests/unit tests/contract -q

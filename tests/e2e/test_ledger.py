@@ -11,7 +11,11 @@ from tests.integration.conftest import fresh_topics
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("prove", [ledger.prove, live.prove], ids=["ledger", "live"])
+@pytest.mark.parametrize(
+    "prove",
+    [ledger.prove, pytest.param(live.prove, marks=pytest.mark.slow)],
+    ids=["ledger", "live"],
+)
 def test_lost_ids_are_found_explained_healed_and_proved(
     prove: Callable[..., Verdict], kafka_broker: str, spark_server: str
 ) -> None:

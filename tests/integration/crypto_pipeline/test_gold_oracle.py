@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from tests.integration.crypto_pipeline import gold_oracle
 
-pytestmark = [pytest.mark.spark]
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 
 def test_gold_of_generated_trades_is_that_of_a_second_computation(

@@ -19,7 +19,7 @@ from shared.market.instruments import Market
 from tests.integration.conftest import needs_captures
 from tests.integration.crypto_pipeline.conftest import Lake, recorded_events
 
-pytestmark = [pytest.mark.kafka, pytest.mark.spark]
+pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 UM_BTC = "nkaz001-hftbacktest_usdm_btcusdt_20240808.jsonl.gz"
 
 

@@ -14,7 +14,7 @@ from shared.market.instruments import Market
 from tests.integration.conftest import needs_captures
 from tests.integration.crypto_pipeline.conftest import Lake, recorded_events
 
-pytestmark = [pytest.mark.kafka, pytest.mark.spark, needs_captures]
+pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow, needs_captures]
 UM_BTC = "nkaz001-hftbacktest_usdm_btcusdt_20240808.jsonl.gz"
 BRONZE = ("bronze_trades", "bronze_depth")
 ABOVE = ("silver_trades", "silver_book", "gold_ohlcv", "gold_book_metrics", "gold_volatility")
