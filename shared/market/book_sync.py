@@ -188,9 +188,10 @@ class BookSync:
 
     def check(self) -> Gap | None:
         """Look whether the book can be true, before it is shown; a crossed one is reset."""
-        if not self.book.is_crossed:
+        doubt = self.book.doubt
+        if doubt is None:
             return None
-        gap = Gap(self._rule.expected(self.last_update_id), self.last_update_id, "crossed book")
+        gap = Gap(self._rule.expected(self.last_update_id), self.last_update_id, doubt)
         self.reset()
         return gap
 

@@ -3,13 +3,11 @@
 import heapq
 import math
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 
-from shared.market.events import PriceLevel
+from shared.market.events import Amount, PriceLevel
 
-_price_text = itemgetter(0)
-# Changes that wait until somebody looks; a busy book brings some hundred a second.
-_MOST_CHANGES = 2048
+# Changed prices that wait until somebody looks; a busy book brings some hundred a second.
+_MOST_CHANGES = 8192
 
 
 class BookSide:
@@ -17,12 +15,21 @@ class BookSide:
 
     The key is the price as a float. Two decimals of up to 15 significant digits never share one, and
     the same price written with more or fewer zeros finds its level. Books change far more often than
-    they are looked at, and mostly at the same few prices: changes are kept as they come, and only the
-    last one at each price is applied when it matters. Levels beyond a cut snapshot are not kept, since
-    of those between nothing is known.
+    they are looked at, and mostly at the same few prices: changes are kept by the price as written,
+    and only the last one at each is applied when it matters. A price that was written in two ways
+    between two looks leaves the order of its changes unknown. Levels beyond a cut snapshot are not
+    kept, since of those between nothing is known.
     """
 
-    __slots__ = ("_changes", "_highest", "_is_bid", "_levels", "_lowest", "is_cut")
+    __slots__ = (
+        "_changes",
+        "_highest",
+        "_is_ambiguous",
+        "_is_bid",
+        "_levels",
+        "_lowest",
+        "is_cut",
+    )
 
     def __init__(self, *, is_bid: bool) -> None:
         self._is_bid = is_bid
@@ -36,7 +43,8 @@ class BookSide:
 
         As many as asked for means that there may be more: beyond the last one nothing is known.
         """
-        self._changes: list[PriceLevel] = list(levels)
+        self._changes: dict[Amount, Amount] = dict(levels)
+        self._is_ambiguous = False
         self._levels: dict[float, PriceLevel] = {}
         self._lowest, self._highest = 0.0, math.inf
         self.is_cut = bool(levels) and len(levels) == limit
@@ -47,7 +55,7 @@ class BookSide:
 
     def apply(self, levels: Iterable[PriceLevel]) -> None:
         """Set the quantity at each price within reach; 0 removes the level, known or not."""
-        self._changes += levels
+        self._changes.update(levels)
         if len(self._changes) > _MOST_CHANGES:
             self._settled()
 
@@ -63,11 +71,18 @@ class BookSide:
         levels = self._settled()
         return (max if self._is_bid else min)(levels, default=None)
 
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether a price came written in two ways, so that its quantity is not known for sure."""
+        self._settled()
+        return self._is_ambiguous
+
     def _settled(self) -> dict[float, PriceLevel]:
         """Return the levels by price, all changes applied."""
         levels, changes = self._levels, self._changes
         if changes:
-            last = dict(zip(map(float, map(_price_text, changes)), changes, strict=True))
+            last = dict(zip(map(float, changes), changes.items(), strict=True))
+            self._is_ambiguous |= len(last) < len(changes)
             lowest, highest = self._lowest, self._highest
             levels.update(last)
             for price, (_, quantity) in last.items():
@@ -114,7 +129,11 @@ class OrderBook:
         return any(side.is_cut and len(side) < count for side in (self.bids, self.asks))
 
     @property
-    def is_crossed(self) -> bool:
-        """Whether the best bid is at or above the best ask, which no venue's book can be."""
+    def doubt(self) -> str | None:
+        """Why the book cannot be believed: its sides cross, or a price came written in two ways."""
         bid, ask = self.bids.best_price, self.asks.best_price
-        return bid is not None and ask is not None and bid >= ask
+        if bid is not None and ask is not None and bid >= ask:
+            return "crossed book"
+        if self.bids.is_ambiguous or self.asks.is_ambiguous:
+            return "one price written in two ways"
+        return None

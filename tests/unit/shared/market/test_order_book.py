@@ -28,11 +28,11 @@ def test_removing_a_level_that_is_not_held_changes_nothing():
 def test_a_book_is_crossed_only_with_both_sides_overlapping():
     book = OrderBook()
     book.apply([level("10", "1")], [])
-    assert not book.is_crossed
+    assert book.doubt is None
     book.apply([], [level("11", "1")])
-    assert not book.is_crossed
+    assert book.doubt is None
     book.apply([], [level("10", "1")])
-    assert book.is_crossed
+    assert book.doubt == "crossed book"
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 3))))
@@ -54,9 +54,9 @@ def test_a_side_equals_a_plain_dict_sorted(changes):
 
 def test_a_price_written_with_other_zeros_is_the_same_level():
     side = BookSide(is_bid=False)
-    side.apply(
-        [("10.10", "1"), ("10.1", "2"), ("123456789012.345", "1"), ("123456789012.346", "1")]
-    )
+    side.replace([("10.10", "1")])
+    assert side.best(9) == [("10.10", "1")]
+    side.apply([("10.1", "2"), ("123456789012.345", "1"), ("123456789012.346", "1")])
     assert side.best(9) == [
         ("10.1", "2"),
         ("123456789012.345", "1"),
@@ -64,6 +64,17 @@ def test_a_price_written_with_other_zeros_is_the_same_level():
     ]
     side.apply([("10.100", "0.000")])
     assert len(side) == 2
+    assert not side.is_ambiguous
+
+
+def test_a_price_written_in_two_ways_between_two_looks_makes_the_book_doubtful():
+    book = OrderBook()
+    book.apply([level("10.10", "1"), level("10.1", "2")], [])
+    assert book.doubt == "one price written in two ways"
+    book.replace([level("10.10", "1")], [])
+    assert book.doubt is None
+    book.apply([], [level("11.0", "1"), level("11", "0")])
+    assert book.doubt == "one price written in two ways"
 
 
 def test_levels_beyond_a_cut_snapshot_are_not_known():
