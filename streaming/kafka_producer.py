@@ -276,8 +276,18 @@ class EventProducer:
 
     def _send(self, topic: str, record: bytes, key: bytes) -> None:
         self._sent += 1
-        if self._is_detoured or not self._is_accepted(topic, record, key):
-            self._detour(Record(topic, record, key))
+        if not self._is_detoured:
+            # As `_is_accepted`, without the call: this is done twice for every frame.
+            try:
+                self._produce(topic, record, key)
+            except BufferError:
+                pass
+            except KafkaException as error:
+                self._fail(topic, _reason(error))
+                return
+            else:
+                return
+        self._detour(Record(topic, record, key))
 
     def _detour(self, record: Record) -> None:
         """Keep a record that may not or cannot go to librdkafka now, in its place in the order."""

@@ -134,17 +134,22 @@ class WebSocket(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Hand over a message, or serve a control frame; called by picows, which answers pings."""
         kind = frame.msg_type
-        if kind is _TEXT and frame.fin:
-            self._count += 1
-            self._hand_over(frame.get_payload_as_bytes())
-        elif kind is _PONG:
-            self.pongs += 1
-        elif kind is _CLOSE:
-            if not transport.is_close_frame_sent:
-                transport.send_close(WSCloseCode.OK)
-            transport.disconnect()
-        else:
-            self._join(frame)
+        try:
+            if kind is _TEXT and frame.fin:
+                self._count += 1
+                self._take(frame.get_payload_as_bytes())
+            elif kind is _PONG:
+                self.pongs += 1
+            elif kind is _CLOSE:
+                if not transport.is_close_frame_sent:
+                    transport.send_close(WSCloseCode.OK)
+                transport.disconnect()
+            else:
+                self._join(frame)
+        except BaseException:
+            # picows ends the socket only after all that it has read.
+            self._take = _forget
+            raise
         if frame.last_in_buffer:
             self._gather()
 
@@ -168,15 +173,7 @@ class WebSocket(WSListener):
         if frame.fin:
             message = b"".join(self._parts)
             self._parts.clear()
-            self._hand_over(message)
-
-    def _hand_over(self, message: bytes) -> None:
-        try:
             self._take(message)
-        except BaseException:
-            # picows ends the socket only after all that it has read.
-            self._take = _forget
-            raise
 
 
 def _forget(_message: bytes) -> None:

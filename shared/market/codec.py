@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 RAW_EVENT_TYPE = "raw_frame"
 PAYLOAD_MARK = b',"payload":'
 _INGESTION_MARK = b',"ingestion_timestamp":'
-_RAW_EVENT_TYPE = RAW_EVENT_TYPE.encode()
+_RAW_TIMES = b'%%d,"event_type":"%b","received_ns":%%d%b' % (RAW_EVENT_TYPE.encode(), PAYLOAD_MARK)
 _encode = msgspec.json.Encoder().encode
 
 _ENVELOPE_ONLY = ("schema_version", "pipeline_version", "ingestion_timestamp")
@@ -46,7 +46,7 @@ _BY_TAG: dict[str, type[Event]] = {kind.__struct_config__.tag: kind for kind in 
 class Envelope:
     """Encodes the records of one origin, whose part of the envelope is encoded once."""
 
-    __slots__ = ("_heads", "_prefix")
+    __slots__ = ("_heads", "_prefix", "_raw_prefix")
 
     def __init__(self, origin: Origin, pipeline_version: str) -> None:
         fields = {
@@ -55,24 +55,18 @@ class Envelope:
             **msgspec.structs.asdict(origin),
         }
         self._prefix = msgspec.json.encode(fields)[:-1]
+        self._raw_prefix = self._prefix + _INGESTION_MARK
         self._heads: dict[type[Event], tuple[bytes, int]] = {}
 
     def typed(self, event: Event, ingestion_us: int) -> bytes:
         """Return an event's Kafka value; `ingestion_us` is our time in µs since the epoch."""
         head, end = self._heads.get(type(event)) or self._head(event)
-        return b"%b%d,%b" % (head, ingestion_us, _encode(event)[end:])
+        return head + b"%d" % ingestion_us + _encode(event)[end:]
 
     def raw(self, frame: bytes, received_ns: int, ingestion_us: int) -> bytes:
         """Return a raw record: the envelope with the frame spliced in, byte for byte."""
-        return b'%b%b%d,"event_type":"%b","received_ns":%d%b%b}' % (
-            self._prefix,
-            _INGESTION_MARK,
-            ingestion_us,
-            _RAW_EVENT_TYPE,
-            received_ns,
-            PAYLOAD_MARK,
-            frame,
-        )
+        times = (ingestion_us, received_ns)
+        return b"".join((self._raw_prefix, _RAW_TIMES % times, frame, b"}"))
 
     def _head(self, event: Event) -> tuple[bytes, int]:
         """Return what stands before `ingestion_us`, and where an encoded event's own fields begin.
@@ -82,7 +76,7 @@ class Envelope:
         encoded = _encode(event)
         start = encoded.index(b'"origin":{')
         head = self._prefix + b"," + encoded[1 : start - 1] + _INGESTION_MARK
-        self._heads[type(event)] = head, encoded.index(b"}", start) + 2
+        self._heads[type(event)] = head, encoded.index(b"}", start) + 1
         return self._heads[type(event)]
 
 
