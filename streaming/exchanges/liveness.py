@@ -12,11 +12,14 @@
 
 BROKEN and CLOSED, without a socket, prove nothing either.
 
-An acknowledgement proves nothing: venues acknowledge streams that they never send. The limit of
-silence is `max(10 s, 5 x usual)`, where `usual` is the longest interval that the subscription has
-shown, forgotten by half every 20 minutes. Not the mean: trades come in bursts, and a market that
-rests for a minute after each is not dead. A subscription without a past starts with a minute as its
-usual interval, which fades as its own are seen. A silence that ended as STALE at most doubles it.
+An acknowledgement proves nothing: venues acknowledge streams that they never send. The limit of silence
+is `max(10 s, 5 x usual)`, where `usual` is the longest interval that the subscription has shown,
+forgotten by half every 20 minutes. Not the mean: trades come in bursts, and a market that rests for a
+minute after each is not dead. But where trades come at random, the longest of few intervals may be
+short by luck: `usual` is at least their mean and three standard deviations. A subscription without a
+past starts with two minutes as its usual interval, which fades with its age and no faster than it shows
+intervals of its own: one that has spoken twice in five minutes has shown nothing yet. A silence that
+ended as STALE at most doubles it.
 """
 
 import math
@@ -27,8 +30,12 @@ from shared.market.events import StreamState
 PROOF_NS = 15_000_000_000
 SHORTEST_LIMIT_NS = 10_000_000_000
 USUAL_TIMES = 5
-_FIRST_USUAL_NS = 60_000_000_000
+_FIRST_USUAL_NS = 120_000_000_000
 _FIRST_FADES_NS = 60_000_000_000
+_FIRST_FADES_INTERVALS = 10
+_DEVIATIONS = 3
+# The weight of a new interval in mean and variance once there are a hundred.
+_LEAST_WEIGHT = 0.01
 _HALF_LIFE_NS = 20 * 60_000_000_000
 _LONGEST_WAIT_NS = 600_000_000_000
 _MOVE_AT = 2
@@ -62,16 +69,21 @@ class Liveness:
         "_longest_ns",
         "_next_remedy_ns",
         "first_ns",
+        "intervals",
         "is_acknowledged",
         "learned_ns",
+        "mean_ns",
         "remedies",
         "seen_ns",
         "state",
+        "variance",
     )
 
     def __init__(self) -> None:
         self.learned_ns = 0.0
         self.first_ns = 0
+        self.intervals = 0
+        self.mean_ns = self.variance = 0.0
         self.remedies = 0
         self.state = StreamState.CLOSED
         self.ask(0)
@@ -122,6 +134,9 @@ class Liveness:
         """Take over what the same subscription has shown on another connection."""
         self.learned_ns = max(self.learned_ns, before.learned_ns)
         self.first_ns = before.first_ns or self.first_ns
+        if before.intervals > self.intervals:
+            self.intervals = before.intervals
+            self.mean_ns, self.variance = before.mean_ns, before.variance
         self.remedies = 0 if self.is_proved else before.remedies
 
     @property
@@ -137,8 +152,9 @@ class Liveness:
     def usual_ns(self, now_ns: int) -> float:
         """Return the usual longest interval between two frames."""
         age = max(0, now_ns - self.first_ns)
-        first = _FIRST_USUAL_NS * math.exp(-age / _FIRST_FADES_NS)
-        return max(first, self.learned_ns)
+        known = min(age / _FIRST_FADES_NS, self.intervals / _FIRST_FADES_INTERVALS)
+        first = _FIRST_USUAL_NS * math.exp(-known)
+        return max(first, self.learned_ns, self.mean_ns + _DEVIATIONS * math.sqrt(self.variance))
 
     def limit_ns(self, now_ns: int) -> float:
         """Return the silence from which the subscription counts as stale."""
@@ -171,8 +187,18 @@ class Liveness:
             # Perhaps we brought it back, and then this silence is not its own.
             longest = min(longest, 2 * self.usual_ns(now_ns))
         self.learned_ns = max(self.learned_ns * fade, longest)
+        if longest:
+            self._count(longest)
         self._judged_ns = now_ns
         self._longest_ns = 0
+
+    def _count(self, interval_ns: float) -> None:
+        """Take the longest interval between two looks into mean and variance."""
+        self.intervals += 1
+        weight = max(1 / self.intervals, _LEAST_WEIGHT)
+        off = interval_ns - self.mean_ns
+        self.mean_ns += weight * off
+        self.variance = (1 - weight) * (self.variance + weight * off * off)
 
     def _judge(self, now_ns: int) -> None:
         silence, limit = now_ns - self.seen_ns, self.limit_ns(now_ns)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 Range = tuple[int, int]
 # What `docs/streaming.md` promises of silence: five times the usual interval, ten seconds at least,
-# and a minute as the usual interval of a stream without a past, which fades within minutes.
-_FEWEST_S, _TIMES, _FIRST_S, _FADES_S = 10.0, 5.0, 60.0, 60.0
+# and two minutes as the usual interval of a stream without a past, which fades within minutes.
+_FEWEST_S, _TIMES, _FIRST_S, _FADES_S = 10.0, 5.0, 120.0, 60.0
 
 
 class Link(NamedTuple):

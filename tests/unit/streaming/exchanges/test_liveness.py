@@ -72,6 +72,36 @@ def test_bursts_do_not_make_a_quiet_market_look_dead():
     assert StreamState.STALE not in changes
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_streams_that_trade_at_random_and_seldom_raise_no_alarm(seed):
+    randomly = random.Random(seed)
+    changes = []
+    for _ in range(40):
+        life, due = proved(), 0.0
+        for second in range(1200):
+            while due <= second:
+                life.seen(int(due * SECOND) + 1)
+                due += randomly.expovariate(1 / 20)
+            changes.append(life.look(second * SECOND + 2))
+    assert StreamState.STALE not in changes
+
+
+def test_a_regular_stream_is_still_known_by_its_longest_interval():
+    life = proved()
+    flow(life, 0, 1200, 8)
+    assert life.usual_ns(life.seen_ns) == pytest.approx(8 * SECOND, rel=0.01)
+
+
+def test_on_another_connection_the_richer_past_counts():
+    old, new = proved(), proved()
+    flow(old, 0, 100, 10)
+    flow(new, 0, 20, 10)
+    new.learn_from(old)
+    assert (new.intervals, new.mean_ns) == (old.intervals, old.mean_ns)
+    old.learn_from(proved())
+    assert old.intervals > 1
+
+
 def test_data_after_a_silence_makes_it_live_and_the_silence_is_not_taken_for_its_habit():
     life = proved()
     flow(life, 0, 600, 0.1)
