@@ -77,6 +77,14 @@ def test_a_price_written_in_two_ways_between_two_looks_makes_the_book_doubtful()
     assert book.doubt == "one price written in two ways"
 
 
+def test_changes_that_nobody_looks_at_are_applied_before_they_are_too_many():
+    side = BookSide(is_bid=False)
+    for price in range(1, 20_001):
+        side.apply([(str(price), "1")])
+        assert len(side._changes) < 10_000
+    assert len(side) == 20_000
+
+
 def test_levels_beyond_a_cut_snapshot_are_not_known():
     book = OrderBook()
     book.replace([level("10", "1"), level("9", "1")], [level("11", "1"), level("12", "1")], 2)
