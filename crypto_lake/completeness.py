@@ -72,8 +72,11 @@ def open_ranges(
 ) -> Iterator[str]:
     """Yield what is open as `crypto-stream heal` reads it; arguments and errors as for `days`."""
     for row in _read(lake, "quality_gaps", symbol, day, exchange).to_pylist():
+        times = {
+            name: row[name] and row[name].isoformat() for name in ("before_time", "after_time")
+        }
         for part in row["open_ranges"]:
-            yield json.dumps({name: row[name] for name in _STREAM} | part)
+            yield json.dumps({name: row[name] for name in _STREAM} | part | times)
 
 
 def heat_map(rows: pa.Table) -> str:

@@ -140,7 +140,7 @@ _VOLUME_PROFILE = _gold(
         Column("quote_volume", NOTIONAL, "Sum of price times quantity, exact"),
         Column("buy_volume", VOLUME, "Base quantity bought by takers"),
         Column("sell_volume", VOLUME, "Base quantity sold by takers"),
-        Column("trade_count", "bigint", "Fills"),
+        Column("trade_count", "bigint", "Fills; 0 where corrections have left none"),
         Column("is_point_of_control", "boolean", "The bin with the greatest volume"),
         Column("in_value_area", "boolean", "One of the bins around it that hold 70 % of volume"),
     ),

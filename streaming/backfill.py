@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import msgspec
 
 from shared.clock import Clock
+from shared.market.id_ranges import IdRanges
 from shared.market.instruments import Exchange, Subscription
 from shared.market.topics import topic_specs
 from shared.settings import Settings
@@ -63,10 +64,26 @@ class Backfill:
         Raises:
             DeliveryError: Kafka did not take a record; the day is not done.
         """
-        instrument, channel = subscription.instrument, subscription.channel
-        known = self._journal.get(instrument, channel, day)
+        known = self._journal.get(subscription.instrument, subscription.channel, day)
         if known is not None and not self._checks_again:
             return msgspec.structs.replace(known, state=DayState.KNOWN)
+        report, _ = await self._fetch(subscription, day, known.sha256 if known else "")
+        if known is not None and report.state is DayState.KNOWN:
+            return msgspec.structs.replace(known, state=DayState.KNOWN)
+        return report
+
+    async def bring_anew(self, subscription: Subscription, day: date) -> tuple[DayReport, IdRanges]:
+        """Bring a day in whatever is known of it; also returns the ids whose events were published.
+
+        Raises:
+            DeliveryError: Kafka did not take a record; the day is not done.
+        """
+        return await self._fetch(subscription, day, "")
+
+    async def _fetch(
+        self, subscription: Subscription, day: date, known_digest: str
+    ) -> tuple[DayReport, IdRanges]:
+        instrument, channel = subscription.instrument, subscription.channel
         report = DayReport(
             market=instrument.market,
             symbol=instrument.symbol,
@@ -77,16 +94,16 @@ class Backfill:
         path = file_path(instrument, channel, day)
         try:
             digest = await self._archive.checksum(path)
-            if known is not None and known.sha256 == digest:
-                return msgspec.structs.replace(known, state=DayState.KNOWN)
+            if digest == known_digest:
+                return msgspec.structs.replace(report, state=DayState.KNOWN), IdRanges()
             return await self._publish(subscription, report, path, digest)
         except ArchiveError as error:
             state = DayState(error.fault)
-            return msgspec.structs.replace(report, state=state, reason=error.reason)
+            return msgspec.structs.replace(report, state=state, reason=error.reason), IdRanges()
 
     async def _publish(
         self, subscription: Subscription, report: DayReport, path: str, digest: str
-    ) -> DayReport:
+    ) -> tuple[DayReport, IdRanges]:
         began_ns = self._clock.now_ns()
         file, digest = await self._archive.fetch(path, digest)
         origin = archive_origin(subscription.instrument, subscription.channel)
@@ -108,7 +125,7 @@ class Backfill:
         )
         self._journal.add(done)
         file.unlink()
-        return done
+        return done, day.published
 
     async def _send(self, day: ArchiveDay, piece: bytes) -> None:
         events = day.feed(piece)
@@ -145,6 +162,7 @@ async def bring_days(
     """Bring in days of channels, oldest day first, and tell what became of each.
 
     Raises:
+        ArchiveBusyError: another backfill is at work.
         BrokerError: Kafka does not answer.
         ConfigurationError: a topic is missing, or the data folder cannot be used.
         DeliveryError: a record could not be delivered.

@@ -27,7 +27,7 @@ from shared.settings import Settings, load_settings
 from shared.symbol_manager import load_symbols
 from streaming.backfill_command import backfill
 from streaming.heal import heal as heal_holes
-from streaming.heal import read_holes
+from streaming.holes import read_holes
 from streaming.instrumentation import HealingStats
 from streaming.reachability import faults, plan_table
 from streaming.replay import recordings, replay_to_kafka
@@ -180,14 +180,16 @@ def heal(
     ] = sys.stdin,  # type: ignore[assignment]  # typer opens files; this one is open
     within: Annotated[float, typer.Option(min=1, help="Seconds after which to give up.")] = 600,
 ) -> None:
-    """Fetch ids that are missing over REST and publish them like the rest.
+    """Fetch ids that are missing over REST, or from the archive, and publish them like the rest.
 
-    A line names exchange, market, symbol, channel, first_id and last_id. Each range ends in a status,
-    healed or unhealable. Exit 1 if some are unsettled in the end: try them again later.
+    A line names exchange, market, symbol, channel, first_id and last_id; before_time and after_time of
+    the records beside them lead to the archive's files where REST has a range no more. Each range ends
+    in a status, healed or unhealable. Exit 1 if some are unsettled in the end: try them again later.
     """
     settings = load_settings()
     configure_logging(settings.log, "streaming", sys.stderr)
-    holes = read_holes(source, source.name, load_symbols(settings.paths.symbols_file))
+    now = datetime.fromtimestamp(SystemClock().now_ns() / 1e9, UTC)
+    holes = read_holes(source, source.name, load_symbols(settings.paths.symbols_file), now)
     console = Console(stderr=True)
     with Progress(
         *Progress.get_default_columns(),
@@ -195,7 +197,7 @@ def heal(
         console=console,
         disable=not console.is_terminal,
     ) as progress:
-        total = sum(hole.last_id - hole.first_id + 1 for hole in holes)
+        total = sum(hole.ids for hole in holes)
         shown = progress.add_task("healing", total=total, unhealable=0)
 
         def on_progress(now: HealingStats) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from shared.errors import ConfigurationError
 from shared.market.instruments import Instrument, Market
+from streaming.errors import ArchiveBusyError
 from streaming.exchanges.binance_archive import DaySummary
 
 
@@ -99,7 +100,7 @@ def usable(folder: Path) -> Iterator[None]:
         raise ConfigurationError(
             "CRYPTO_PATHS__DATA_DIR",
             f"{folder} cannot be used ({error.strerror})",
-            "Free the disk, choose another folder, or wait for the backfill that runs.",
+            "Free the disk, or choose another folder.",
         ) from error
 
 
@@ -108,14 +109,17 @@ def sole_user(folder: Path) -> Iterator[None]:
     """Keep other backfills out of a folder.
 
     Raises:
-        ConfigurationError: it cannot be written, or another one is there.
+        ArchiveBusyError: another one is there.
+        ConfigurationError: it cannot be written.
     """
     with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
     try:
-        with usable(folder):
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArchiveBusyError(str(folder)) from error
         yield
     finally:
         os.close(lock)

@@ -20,6 +20,14 @@ class StreamingError(LakehouseError):
     """Base of the collector's errors."""
 
 
+class ArchiveBusyError(StreamingError):
+    """Another backfill brings days in."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"another backfill works in {folder}. Wait for it to end.")
+        self.folder = folder
+
+
 class ArchiveFault(StrEnum):
     """Why a day's file cannot be brought in."""
 

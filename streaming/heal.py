@@ -1,102 +1,35 @@
-"""Ranges of ids that a lake lacks, fetched over REST and published as the collector's own healer does.
+"""Ranges of ids that a lake lacks, fetched and published as the collector's own healer does.
 
 Each range ends in a status, `healed` or `unhealable`, on `stream-status`; what the exchange has goes to
-the topics where it would have come live, with its source.
+the topics where it would have come live, with its source: REST, or the archive where REST has it no more.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
-import msgspec
+import structlog
 
 from shared.clock import Clock
-from shared.errors import ConfigurationError
-from shared.market.events import Origin, Source
+from shared.market.events import Source
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import topic_specs
 from shared.settings import Settings
-from shared.symbol_manager import SymbolBook
+from streaming.archive import Archive
+from streaming.archive_healing import ArchiveHealer
+from streaming.backfill import Backfill
 from streaming.binance_websocket import rest_address
-from streaming.errors import DeliveryError
+from streaming.day_journal import Journal, sole_user
+from streaming.errors import ArchiveBusyError, DeliveryError
 from streaming.healing import Healer
+from streaming.holes import Hole
 from streaming.instrumentation import HealingStats
 from streaming.kafka_producer import EventProducer
 from streaming.rest import RestPool
 
-_CONNECTION = "heal"
 _LOOK_S = 0.1
 # A healer holds so many holes at once, and half of that leaves room for those it makes of one.
 _AT_ONCE = 5_000
-
-
-class MissingRange(msgspec.Struct, frozen=True):
-    """A line of input: ids that are missing, both ends included."""
-
-    exchange: Exchange
-    market: Market
-    symbol: str
-    channel: str
-    first_id: int
-    last_id: int
-
-
-@dataclass(frozen=True)
-class Hole:
-    """A range, and where its events would come from."""
-
-    origin: Origin
-    first_id: int
-    last_id: int
-
-
-def read_holes(lines: Iterable[str], name: str, symbols: SymbolBook) -> list[Hole]:
-    """Read ranges, one JSON object a line; empty lines are passed over.
-
-    Args:
-        lines: `{"exchange", "market", "symbol", "channel", "first_id", "last_id"}` each.
-        name: what a message calls the input.
-        symbols: tells what the exchange calls a symbol.
-
-    Raises:
-        ConfigurationError: naming the line that is no range, or is of a symbol that is not listed.
-    """
-    listed = {
-        (item.exchange, item.market, item.symbol): item.venue_symbol
-        for item in symbols.instruments()
-    }
-    return [
-        _hole(line, f"{name}, line {number}", listed)
-        for number, line in enumerate(lines, 1)
-        if line.strip()
-    ]
-
-
-def _hole(line: str, where: str, listed: Mapping[tuple[Exchange, Market, str], str]) -> Hole:
-    try:
-        found = msgspec.json.decode(line, type=MissingRange)
-    except msgspec.DecodeError as error:
-        remedy = "Give a JSON object of exchange, market, symbol, channel, first_id, last_id."
-        raise ConfigurationError(where, str(error), remedy) from error
-    if not 0 <= found.first_id <= found.last_id:
-        problem = f"first_id {found.first_id}, last_id {found.last_id}"
-        raise ConfigurationError(where, problem, "Give the lower id first, 0 at least.")
-    venue_symbol = listed.get((found.exchange, found.market, found.symbol))
-    if venue_symbol is None:
-        problem = f"{found.exchange} {found.market} {found.symbol} is not in the symbols file"
-        raise ConfigurationError(where, problem, "List it, disabled if need be.")
-    origin = Origin(
-        exchange=found.exchange,
-        market=found.market,
-        symbol=found.symbol,
-        venue_symbol=venue_symbol,
-        channel=found.channel,
-        source=Source.BINANCE_REST,
-        connection=_CONNECTION,
-        epoch=0,
-    )
-    return Hole(origin, found.first_id, found.last_id)
 
 
 async def heal(
@@ -121,12 +54,12 @@ async def heal(
     """
     producer = _producer(settings, clock)
     await producer.check(spec.name for spec in topic_specs(Exchange.BINANCE))
-    work = _Work(settings, clock, producer, on_progress)
+    work = _Work(settings, clock, producer, list(holes), on_progress)
     reports = asyncio.create_task(producer.run())
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await work.settle(list(holes))
+                await work.settle()
     finally:
         await work.close()
         reports.cancel()
@@ -150,46 +83,66 @@ def _producer(settings: Settings, clock: Clock) -> EventProducer:
 
 
 class _Work:
-    """A healer for each REST address, and what waits for them."""
+    """A healer for each REST address, one for the archive, and what waits for them."""
 
     def __init__(
         self,
         settings: Settings,
         clock: Clock,
         producer: EventProducer,
+        holes: list[Hole],
         on_progress: Callable[[HealingStats], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._producer = producer
         self._on_progress = on_progress
-        self._waiting = 0
+        self._of_rest = [hole for hole in holes if not hole.days]
+        self._waiting = sum(hole.ids for hole in self._of_rest)
         self._healers: dict[str, tuple[RestPool, Healer, asyncio.Task[None]]] = {}
+        self._archive = Archive(settings.binance.archive_url, settings.archive_dir)
+        journal = Journal(settings.archive_dir)
+        backfill = Backfill(self._archive, producer, journal, clock)
+        of_archive = [hole for hole in holes if hole.days]
+        self._from_archive = ArchiveHealer(backfill, producer, clock, of_archive)
 
     @property
     def stats(self) -> HealingStats:
         """How it stands."""
-        healers = [healer for _, healer, _ in self._healers.values()]
+        healers = [self._from_archive, *(healer for _, healer, _ in self._healers.values())]
         return HealingStats(
             missing=self._waiting + sum(healer.missing for healer in healers),
             healed=sum(healer.healed for healer in healers),
             unhealable=sum(healer.unhealable for healer in healers),
         )
 
-    async def settle(self, holes: list[Hole]) -> None:
-        """Return when every range has its outcome; a few thousand are in hand at once."""
-        self._waiting = sum(hole.last_id - hole.first_id + 1 for hole in holes)
-        for start in range(0, len(holes), _AT_ONCE):
-            for hole in holes[start : start + _AT_ONCE]:
-                self._healer(hole.origin.market).add(hole.origin, hole.first_id, hole.last_id)
-                self._waiting -= hole.last_id - hole.first_id + 1
-            while self.stats.missing > self._waiting:
+    async def settle(self) -> None:
+        """Return when every range has its outcome, or must wait for its file in the archive."""
+        await self._ask_rest()
+        if self._from_archive.missing:
+            await self._ask_archive()
+        self._on_progress(self.stats)
+
+    async def _ask_archive(self) -> None:
+        try:
+            with sole_user(self._settings.archive_dir):
+                await self._from_archive.run()
+        except ArchiveBusyError as error:
+            structlog.get_logger().warning("healing postponed", reason=str(error))
+
+    async def _ask_rest(self) -> None:
+        """Settle what REST has; a few thousand holes are in hand at once."""
+        for start in range(0, len(self._of_rest), _AT_ONCE):
+            for hole in self._of_rest[start : start + _AT_ONCE]:
+                healer = self._healer(hole.subscription.instrument.market)
+                healer.add(hole.origin(Source.BINANCE_REST), hole.first_id, hole.last_id)
+                self._waiting -= hole.ids
+            while any(healer.missing for _, healer, _ in self._healers.values()):
                 self._on_progress(self.stats)
                 for _, _, task in self._healers.values():
                     if task.done():
                         task.result()
                 await asyncio.sleep(_LOOK_S)
-        self._on_progress(self.stats)
 
     async def close(self) -> None:
         """End the healers, which tell what they have not told yet, and hang up."""
@@ -198,6 +151,7 @@ class _Work:
             with suppress(asyncio.CancelledError):
                 await task
             await rest.close()
+        await self._archive.close()
 
     def _healer(self, market: Market) -> Healer:
         url, limits = rest_address(self._settings.binance, market)

@@ -34,7 +34,7 @@ _Key = tuple[Market, str, str]
 
 
 @dataclass(slots=True)
-class _Told:
+class Told:
     """Neighbouring ids with one outcome, told in one status."""
 
     state: StreamState
@@ -50,7 +50,7 @@ class _Stream:
 
     def __init__(self, delays: Iterator[float]) -> None:
         self.missing = IdRanges()
-        self.told: _Told | None = None
+        self.told: Told | None = None
         self.origin: Origin
         self.forget_failures(delays)
 
@@ -110,8 +110,15 @@ class Healer:
         stream.missing.add(first_id, last_id)
         holes = sum(len(item.missing) for item in {*self._streams.values(), stream})
         if holes > _MOST_HOLES:
+            # The gap that was told stays open, for the lake's ledger to have it healed later.
             stream.missing.remove(first_id, last_id)
-            self._refuse(origin, first_id, last_id, f"{_MOST_HOLES} holes wait already")
+            self._log.warning(
+                "too many holes wait, one is left",
+                symbol=origin.symbol,
+                channel=origin.channel,
+                first_id=first_id,
+                last_id=last_id,
+            )
             return
         if key in self._streams and stream.origin != origin:
             self._publisher.forget(stream.origin)
@@ -188,7 +195,7 @@ class Healer:
             stream.missing.remove(first_id, last_id)
             if outcome.is_found:
                 self.healed += last_id - first_id + 1
-                self._tell(stream, _Told(StreamState.HEALED, "", first_id, last_id))
+                self._tell(stream, Told(StreamState.HEALED, "", first_id, last_id))
             else:
                 self._give_up(stream, first_id, last_id, why_not)
         stream.forget_failures(self._delays())
@@ -213,9 +220,9 @@ class Healer:
 
     def _give_up(self, stream: _Stream, first_id: int, last_id: int, reason: str) -> None:
         self.unhealable += last_id - first_id + 1
-        self._tell(stream, _Told(StreamState.UNHEALABLE, reason, first_id, last_id))
+        self._tell(stream, Told(StreamState.UNHEALABLE, reason, first_id, last_id))
 
-    def _tell(self, stream: _Stream, news: _Told) -> None:
+    def _tell(self, stream: _Stream, news: Told) -> None:
         """Keep an outcome to be told with its neighbours, and tell the one before it."""
         told = stream.told
         if (
@@ -231,32 +238,35 @@ class Healer:
     def _flush(self, stream: _Stream) -> None:
         told, stream.told = stream.told, None
         if told is not None:
-            self._publish(stream.origin, told)
+            publish_outcome(self._publisher, self._clock, stream.origin, told)
 
     def _refuse(self, origin: Origin, first_id: int, last_id: int, reason: str) -> None:
         self.unhealable += last_id - first_id + 1
-        self._publish(origin, _Told(StreamState.UNHEALABLE, reason, first_id, last_id))
-
-    def _publish(self, origin: Origin, told: _Told) -> None:
-        status = StreamStatus(
-            origin=origin,
-            received_ns=self._clock.now_ns(),
-            event_time=None,
-            state=told.state,
-            reason=told.reason,
-            first_id=told.first_id,
-            last_id=told.last_id,
-        )
-        self._publisher.publish([status])
-        self._log.info(
-            "stream",
-            state=told.state,
-            symbol=origin.symbol,
-            channel=origin.channel,
-            reason=told.reason,
-            first_id=told.first_id,
-            last_id=told.last_id,
-        )
+        told = Told(StreamState.UNHEALABLE, reason, first_id, last_id)
+        publish_outcome(self._publisher, self._clock, origin, told)
 
     def _delays(self) -> Iterator[float]:
         return backoff_delays(iter(self._random.random, None))
+
+
+def publish_outcome(publisher: PatientPublisher, clock: Clock, origin: Origin, told: Told) -> None:
+    """Publish and log the status that ends a range."""
+    status = StreamStatus(
+        origin=origin,
+        received_ns=clock.now_ns(),
+        event_time=None,
+        state=told.state,
+        reason=told.reason,
+        first_id=told.first_id,
+        last_id=told.last_id,
+    )
+    publisher.publish([status])
+    structlog.get_logger().info(
+        "stream",
+        state=told.state,
+        symbol=origin.symbol,
+        channel=origin.channel,
+        reason=told.reason,
+        first_id=told.first_id,
+        last_id=told.last_id,
+    )

@@ -36,8 +36,9 @@ def _ohlcv(increment: Increment) -> DataFrame:
 
 
 def _volume_profile(increment: Increment) -> DataFrame:
-    rows = profile.volume_profile(gold.fills(_trades(increment)), increment.row_order)
-    return gold.only_changed(rows, increment.around("gold_volume_profile"), "gold_volume_profile")
+    known = increment.around("gold_volume_profile")
+    rows = profile.volume_profile(gold.fills(_trades(increment)), known, increment.row_order)
+    return gold.only_changed(rows, known, "gold_volume_profile")
 
 
 def _candles(increment: Increment) -> DataFrame:

@@ -55,7 +55,7 @@ def listed_gaps(lakehouse: LakehouseResource) -> list[Row]:
 def heal_gaps(
     lakehouse: LakehouseResource, on_line: Callable[[str], object]
 ) -> MaterializeResult[None]:
-    """Have every open range fetched that REST can be asked for, of symbols that are listed.
+    """Have every open range fetched, of symbols that are listed.
 
     Args:
         lakehouse: the lake, its settings and clock.
@@ -65,7 +65,7 @@ def heal_gaps(
         HealingError: the command failed.
     """
     watch = Stopwatch()
-    lines = wanted(listed_gaps(lakehouse), lakehouse.clock.now_ns() // 1000)
+    lines = wanted(listed_gaps(lakehouse))
     if not lines:
         return MaterializeResult(metadata={"ranges": 0, "seconds": watch.seconds})
     done = _run(lines, lakehouse.settings.dagster.heal_within_s, on_line)
@@ -103,7 +103,7 @@ def _run(lines: list[Row], within_s: float, on_line: Callable[[str], object]) ->
 
 @asset(
     key=NAME,
-    description="Ids that the lake lacks, fetched over REST into the topics that bronze reads",
+    description="Ids that the lake lacks, from REST or the archive into the topics that bronze reads",
     group_name="quality",
     owners=["team:lake"],
     kinds={"kafka"},

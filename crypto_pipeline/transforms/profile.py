@@ -26,20 +26,10 @@ _BINS_PER_PRICE = 2000
 _WIDTHS = [Decimal(step).scaleb(power) for power in range(-8, 6) for step in (1, 2, 5)]
 _SESSION_HOURS = 8
 _TABLE = "gold_volume_profile"
-_BINS = [
-    *KEY,
-    "session",
-    "window_start",
-    "price_low",
-    "price_high",
-    "volume",
-    "quote_volume",
-    "buy_volume",
-    "sell_volume",
-    "trade_count",
-]
 _MARKS = ["is_point_of_control", "in_value_area"]
 _GROUP = [*KEY, "session", "window_start"]
+_PLACE = [*_GROUP, "price_low", "price_high"]
+_BINS = [*_PLACE, "volume", "quote_volume", "buy_volume", "sell_volume", "trade_count"]
 
 
 def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
@@ -63,11 +53,14 @@ def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
     return peak, low, high
 
 
-def volume_profile(counted: DataFrame, row_order: int) -> DataFrame:
+def volume_profile(counted: DataFrame, known: DataFrame | None, row_order: int) -> DataFrame:
     """Return `gold_volume_profile` of the days of these fills.
+
+    A known bin that corrections have left without a fill comes again with zeros.
 
     Args:
         counted: all fills of whole days, see `gold.fills`.
+        known: rows of `gold_volume_profile` of the same days, None while there are none.
         row_order: greater than that of any row written before.
     """
     width = _width(F.col("price"))
@@ -88,15 +81,23 @@ def volume_profile(counted: DataFrame, row_order: int) -> DataFrame:
         .withColumn("pair", F.explode(sessions))
         .withColumns({"session": F.col("pair.session"), "window_start": F.col("pair.start")})
     )
-    bins = windows.groupBy(*_GROUP, "price_low", "price_high").agg(
+    bins = windows.groupBy(*_PLACE).agg(
         F.sum("quantity").cast(VOLUME).alias("volume"),
         F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
         _of_side("buy").alias("buy_volume"),
         _of_side("sell").alias("sell_volume"),
         F.sum("fill_count").alias("trade_count"),
     )
+    if known is not None:
+        bins = bins.unionByName(known.select(*_PLACE, *_nothing()))
     rows = bins.groupBy(*_GROUP).applyInPandas(_mark, schema(_TABLE, _BINS + _MARKS))
     return finished(rows, _TABLE, row_order)
+
+
+def _nothing() -> list[Column]:
+    zeros = dict.fromkeys(["volume", "buy_volume", "sell_volume"], VOLUME)
+    zeros |= {"quote_volume": NOTIONAL, "trade_count": "bigint"}
+    return [F.lit(0).cast(kind).alias(name) for name, kind in zeros.items()]
 
 
 def _width(price: Column) -> Column:
@@ -112,8 +113,13 @@ def _of_side(side: str) -> Column:
 
 
 def _mark(group: pd.DataFrame) -> pd.DataFrame:
-    bins = group.sort_values("price_low", ignore_index=True)
-    peak, low, high = value_area(bins["volume"].tolist())
-    bins["is_point_of_control"] = bins.index == peak
-    bins["in_value_area"] = (bins.index >= low) & (bins.index <= high)
+    """Return a window's bins, the emptied ones with zeros, and which of them are marked."""
+    by_price = group.sort_values(["price_low", "trade_count"], ignore_index=True)
+    bins = by_price.drop_duplicates("price_low", keep="last", ignore_index=True)
+    filled = bins.index[bins["trade_count"] > 0]
+    bins["is_point_of_control"] = bins["in_value_area"] = False
+    if len(filled):
+        peak, low, high = value_area(bins["volume"][filled].tolist())
+        bins.loc[filled[peak], "is_point_of_control"] = True
+        bins.loc[filled[low : high + 1], "in_value_area"] = True
     return bins

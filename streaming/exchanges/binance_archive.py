@@ -138,6 +138,8 @@ class ArchiveDay:
         self._has_begun = False
         self._previous = ""
         self._ids = IdRanges()
+        self.published = IdRanges()
+        """The ids (of candles their numbers) that became events so far."""
         self._last = -1
         self._rows = self._repeated = self._unsorted = self._invalidated = self._bad = 0
         self._units: set[str] = set()
@@ -229,6 +231,7 @@ class ArchiveDay:
             return self._refused(line, str(error))
         self._units.add("µs" if time_us == time else "ms")
         self._rows += 1
+        self.published.add(number, number)
         return event
 
     def _place(self, row: AggTradeRow | TradeRow | Candle) -> tuple[int, int]:

@@ -116,7 +116,7 @@ def compute(spark: SparkSession, trades: DataFrame, folder: Path) -> dict[str, p
     fills = gold.fills(trades)
     candles = kept("gold_ohlcv", gold.ohlcv(fills, gold.touched_minutes(trades), None, 1))
     marked = series.candles(candles.withColumn("is_new", F.lit(True)))
-    kept("gold_volume_profile", profile.volume_profile(fills, 1))
+    kept("gold_volume_profile", profile.volume_profile(fills, None, 1))
     kept("gold_volatility", volatility.volatility(marked, 1))
     spiked = kept("gold_volume_spikes", spikes.volume_spikes(marked, None, 1))
     kept("gold_indicators", indicators.indicators(candles, None, 1))

@@ -1,7 +1,8 @@
 """Gold of real recordings, every row of it, against a second computation; and what one late trade changes.
 
 The lake holds eight minutes about midnight of two symbols, the book of one of them for ten, and two and a
-half days of trades of a third. Two trades are held back at first and come late.
+half days of trades of a third. Two trades are held back at first and come late, and of one the price and
+quantity are wrong until the archive tells them.
 """
 
 import math
@@ -18,6 +19,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 from pyspark.sql import Row, SparkSession
 
 from crypto_pipeline.assets.gold_assets import GOLD
@@ -121,7 +123,7 @@ def gold(
     spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Gold]:
-    """A lake of the recordings, the late trades among them."""
+    """A lake of the recordings, the late trades among them, and one that is corrected."""
     events: list[Event] = [
         event
         for event in recorded_events(Market.SPOT, *BTC)
@@ -132,14 +134,18 @@ def gold(
     trades = [event for event in events if isinstance(event, Trade)]
     of_btc = [event for event in trades if event.origin.symbol == "BTCUSDT"]
     of_xrp = [event for event in trades if event.origin.symbol == "XRPETH"]
-    late = [of_btc[3 * len(of_btc) // 4], of_xrp[len(of_xrp) // 2]]
+    late = [of_btc[3 * len(of_btc) // 4], of_xrp[len(of_xrp) // 2], of_btc[len(of_btc) // 4]]
+    wrong = replace(late[2], price=str(2 * Decimal(late[2].price)), quantity="500")
+    archive = replace(late[2].origin, source=Source.BINANCE_ARCHIVE)
+    corrected = [*late[:2], replace(late[2], origin=archive)]
     folder = tmp_path_factory.mktemp("gold")
     with fresh_topics(kafka_broker) as bootstrap, pytest.MonkeyPatch.context() as monkeypatch:
         lake = open_lake(bootstrap, spark_server, spark, folder, monkeypatch)
         lake.publish(event for event in events if event not in late)
+        lake.publish([wrong])
         lake.tick(*SOURCES, *GOLD)
         before = snapshot(lake)
-        lake.publish(late)
+        lake.publish(corrected)
         lake.tick(*SOURCES, *GOLD)
         silver = {name: lake.read(name).collect() for name in ("silver_trades", "silver_book")}
         again = open_lake(bootstrap, spark_server, spark, folder / "again", monkeypatch)
@@ -225,7 +231,7 @@ def test_the_volume_profile_holds_every_fill_in_its_bin(gold: Gold) -> None:
             key = (*instrument(trade), name, start, low)
             sums = expected.get(key, (0,) * 5)
             expected[key] = tuple(map(sum, zip(sums, added, strict=True)))
-    rows = gold.rows("gold_volume_profile")
+    rows = [row for row in gold.rows("gold_volume_profile") if row.trade_count]
     found = {
         (*instrument(row), row.session, second(row.window_start), units(row.price_low)): (
             units(row.volume),
@@ -242,6 +248,19 @@ def test_the_volume_profile_holds_every_fill_in_its_bin(gold: Gold) -> None:
         windows.setdefault((*instrument(row), row.session, row.window_start), []).append(row)
     for bins in windows.values():
         check_value_area(bins)
+
+
+def test_a_bin_that_a_correction_has_emptied_says_so(gold: Gold) -> None:
+    keys = [key for key, row in gold.after["gold_volume_profile"].items() if not row.trade_count]
+    assert len(keys) == 2, "of the day and of the session"
+    for key in keys:
+        before, after = (rows["gold_volume_profile"][key] for rows in (gold.before, gold.after))
+        assert (before.volume, before.trade_count) == (500, 1)
+        assert before.is_point_of_control
+        sums = (after.volume, after.quote_volume, after.buy_volume, after.sell_volume)
+        assert sums == (0, 0, 0, 0)
+        assert not after.is_point_of_control
+        assert not after.in_value_area
 
 
 def units(value: Decimal, digits: int = 8) -> int:
@@ -438,6 +457,7 @@ def facts(name: str, rows: Iterable[Row]) -> set[tuple[Any, ...]]:
     columns = [column.name for column in TABLES[name].columns if column.name != "row_order"]
     withdrawn = {
         "gold_volume_spikes": ("is_spike", False),
+        "gold_volume_profile": ("trade_count", 0),
         "gold_spread_episodes": ("state", "withdrawn"),
     }
     column, value = withdrawn.get(name, ("symbol", None))

@@ -5,6 +5,7 @@ import pytest
 from shared.errors import ConfigurationError
 from shared.market.instruments import Exchange, Instrument, Market
 from streaming.day_journal import DayReport, DayState, Journal, sole_user, usable
+from streaming.errors import ArchiveBusyError
 from streaming.exchanges.binance_archive import DaySummary
 
 SPOT = Instrument(Exchange.BINANCE, Market.SPOT, "XRPETH", "XRPETH")
@@ -50,7 +51,7 @@ def test_a_line_that_a_kill_has_cut_is_no_day_and_spoils_no_other(tmp_path):
 
 def test_only_one_backfill_works_in_a_folder(tmp_path):
     folder = tmp_path / "archive"
-    with sole_user(folder), pytest.raises(ConfigurationError, match="wait for the backfill"):  # noqa: SIM117 - the second one must fail inside the first
+    with sole_user(folder), pytest.raises(ArchiveBusyError, match="Wait for it to end"):  # noqa: SIM117 - the second one must fail inside the first
         with sole_user(folder):
             pytest.fail("two at once")
     with sole_user(folder):

@@ -1,5 +1,5 @@
 from crypto_pipeline.ledger.rows import Stream, time_of
-from crypto_pipeline.ledger.ways import Way, due, wanted, way_of
+from crypto_pipeline.ledger.ways import due, wanted
 
 NOW_US = 1_723_161_600_000_000
 MINUTE_US = 60_000_000
@@ -12,30 +12,30 @@ def gap(stream=SPOT, first=5, age_minutes=60, found_minutes=10, ranges=((5, 6), 
         **stream._asdict(),
         "first_id": first,
         "before_time": time_of(NOW_US - age_minutes * MINUTE_US),
+        "after_time": None,
         "found_at": time_of(NOW_US - found_minutes * MINUTE_US),
         "open_ranges": [{"first_id": low, "last_id": high} for low, high in ranges],
     }
 
 
-def test_trades_of_futures_older_than_two_days_are_only_in_the_archive():
-    day_us = 24 * 60 * MINUTE_US
-    assert way_of(UM, NOW_US - 3 * day_us, NOW_US) is Way.ARCHIVE
-    assert way_of(UM, NOW_US - day_us, NOW_US) is Way.REST
-    assert way_of(UM, None, NOW_US) is Way.REST
-    assert way_of(UM._replace(channel="kline_1m"), NOW_US - 3 * day_us, NOW_US) is Way.REST
-    assert way_of(SPOT, NOW_US - 300 * day_us, NOW_US) is Way.REST
-
-
 def test_what_is_open_is_wanted_by_its_parts_and_the_oldest_first():
     young, old = gap(UM, ranges=[(1, 2)], age_minutes=5), gap(age_minutes=90)
-    lost = gap(UM, age_minutes=3 * 24 * 60)
-    assert wanted([young, old, lost], NOW_US) == [
-        {**SPOT._asdict(), "first_id": 5, "last_id": 6},
-        {**SPOT._asdict(), "first_id": 8, "last_id": 9},
-        {**UM._asdict(), "first_id": 1, "last_id": 2},
+    times = {name: old[name] for name in ("before_time", "after_time")}
+    assert wanted([young, old]) == [
+        {**SPOT._asdict(), "first_id": 5, "last_id": 6, **times},
+        {**SPOT._asdict(), "first_id": 8, "last_id": 9, **times},
+        {
+            **UM._asdict(),
+            "first_id": 1,
+            "last_id": 2,
+            "before_time": young["before_time"],
+            "after_time": None,
+        },
     ]
     nobody = gap() | {"before_time": None}
-    assert len(wanted([nobody], NOW_US)) == 2
+    assert [line["before_time"] for line in wanted([old, nobody])] == [None] * 2 + [
+        old["before_time"]
+    ] * 2
 
 
 def test_a_young_gap_is_left_to_the_collector():
