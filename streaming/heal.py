@@ -109,11 +109,12 @@ class _Work:
     @property
     def stats(self) -> HealingStats:
         """How it stands."""
-        healers = [self._from_archive, *(healer for _, healer, _ in self._healers.values())]
+        healers = [healer for _, healer, _ in self._healers.values()]
+        archive = self._from_archive
         return HealingStats(
-            missing=self._waiting + sum(healer.missing for healer in healers),
-            healed=sum(healer.healed for healer in healers),
-            unhealable=sum(healer.unhealable for healer in healers),
+            missing=self._waiting + archive.missing + sum(item.missing for item in healers),
+            healed=archive.healed + sum(item.healed for item in healers),
+            unhealable=archive.unhealable + sum(item.unhealable for item in healers),
         )
 
     async def settle(self) -> None:

@@ -13,7 +13,6 @@ WRITES = ("commit", "deltacommit", "replacecommit")
 SERVICES = ("compaction", "clustering")
 """What a pending compaction and a pending clustering are called until they are a commit."""
 SAVEPOINT = "savepoint"
-LATEST = "9" * 17
 _FORM = "%Y%m%d%H%M%S%f"
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.collector import books, fuzz, hothot, outage, resets, rollovers
-from tests.e2e.collector.stage import create_topics
-from tests.integration.conftest import REPO, clean_environment
+from tests.integration.conftest import REPO, clean_environment, fresh_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e]
 
@@ -21,10 +20,10 @@ BESIDE = ("silent", "deadroute")
 
 
 @pytest.fixture(scope="module")
-def broker(kafka_broker: str) -> str:
+def broker(kafka_broker: str) -> Iterator[str]:
     """A broker with the topics; the claims tell their records apart by the collectors' names."""
-    create_topics(kafka_broker)
-    return kafka_broker
+    with fresh_topics(kafka_broker) as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -111,14 +111,21 @@ def mock_exchange(port: int, log: Path, *arguments: str) -> Iterator[Venue]:
         yield venue
 
 
-@contextmanager
-def fresh_topics(kafka_broker: str) -> Iterator[str]:
-    """A broker whose topics of Binance are new, and removed again."""
-    admin = AdminClient({"bootstrap.servers": kafka_broker})
+def create_topics(bootstrap: str) -> list[str]:
+    """Create Binance's topics with two partitions each; returns their names."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
     names = [spec.name for spec in topic_specs(Exchange.BINANCE)]
     for future in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
         future.result(30)
+    return names
+
+
+@contextmanager
+def fresh_topics(kafka_broker: str) -> Iterator[str]:
+    """A broker whose topics of Binance are new, and removed again."""
+    names = create_topics(kafka_broker)
     yield kafka_broker
+    admin = AdminClient({"bootstrap.servers": kafka_broker})
     for future in admin.delete_topics(names).values():
         future.result(30)
 

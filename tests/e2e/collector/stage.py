@@ -16,15 +16,15 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.market.instruments import Exchange
-from shared.market.topics import Feed, topic_name, topic_specs
+from shared.market.topics import Feed, topic_name
 from tests.conftest import free_port
 from tests.integration.conftest import (
     REPO,
     Venue,
     clean_environment,
+    create_topics,
     get_json,
     mock_exchange,
     until,
@@ -351,14 +351,6 @@ def stage(bootstrap: str | None) -> Iterator[Stage]:
             yield Stage(folder, broker.bootstrap, broker)
         finally:
             broker.stop(signal.SIGKILL)
-
-
-def create_topics(bootstrap: str) -> None:
-    """Create the project's topics with two partitions each."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    topics = [NewTopic(spec.name, 2, 1) for spec in topic_specs(Exchange.BINANCE)]
-    for future in admin.create_topics(topics).values():
-        future.result(30)
 
 
 def eventually(condition: Callable[[], bool], seconds: float) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock as patches
 
+import psutil
 from dagster import DagsterInstance
 
 from crypto_pipeline.definitions import defs
@@ -40,31 +41,46 @@ class Lake:
         return hudi_utils.read_small(self.lakehouse.lake, TABLES[table])
 
 
-@contextmanager
-def spark_server(folder: Path) -> Iterator[str]:
-    """A Spark Connect server that listens."""
-    remote = f"sc://127.0.0.1:{free_port()}"
-    log = folder / "spark.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stack.spark_server"],
-            env=clean_environment()
-            | {
-                "CRYPTO_PATHS__DATA_DIR": str(folder / "spark"),
-                "CRYPTO_SPARK__REMOTE": remote,
-                "CRYPTO_SPARK__UI_PORT": str(free_port()),
-                "CRYPTO_SPARK__DRIVER_MEMORY": "3g",
-            },
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=REPO,
-        )
-    try:
-        until(lambda: b"Spark Connect listens" in log.read_bytes(), 120, f"Spark up; see {log}")
-        yield remote
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+class SparkServer:
+    """A Spark Connect server, always at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.remote = f"sc://127.0.0.1:{free_port()}"
+        self._folder = folder
+        self._log = folder / "spark.log"
+
+    def start(self) -> None:
+        """Return when it listens."""
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "stack.spark_server"],
+                env=clean_environment()
+                | {
+                    "CRYPTO_PATHS__DATA_DIR": str(self._folder / "spark"),
+                    "CRYPTO_SPARK__REMOTE": self.remote,
+                    "CRYPTO_SPARK__UI_PORT": str(free_port()),
+                    "CRYPTO_SPARK__DRIVER_MEMORY": "3g",
+                },
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=REPO,
+            )
+        until(self._listens, 120, f"Spark up; see {self._log}")
+        tree = psutil.Process(self._process.pid).children(recursive=True)
+        self._java = next(child for child in tree if child.name() == "java")
+
+    def kill(self) -> None:
+        """Kill the JVM with signal 9."""
+        self._java.kill()
+        self._process.wait(timeout=60)
+
+    def stop(self) -> None:
+        """End it as a service is ended."""
+        self._process.terminate()
+        self._process.wait(timeout=60)
+
+    def _listens(self) -> bool:
+        return b"Spark Connect listens" in self._log.read_bytes()
 
 
 @contextmanager
@@ -89,5 +105,9 @@ def own_spark(remote: str | None, folder: Path) -> Iterator[str]:
     if remote is not None:
         yield remote
         return
-    with spark_server(folder) as own:
-        yield own
+    own = SparkServer(folder)
+    own.start()
+    try:
+        yield own.remote
+    finally:
+        own.stop()

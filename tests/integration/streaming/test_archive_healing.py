@@ -47,7 +47,7 @@ def heal(bench: Bench, lines: Iterable[str], code: int = 0) -> dict[str, Any]:
 def statuses(bench: Bench) -> list[tuple[str, int | None, int | None, str]]:
     return sorted(
         (item.state, item.first_id, item.last_id, item.reason)
-        for item in events(bench.bootstrap, Feed.STATUS)
+        for item in events(bench.bootstrap, Feed.STREAM_STATUS)
     )
 
 
