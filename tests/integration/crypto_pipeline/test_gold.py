@@ -134,7 +134,11 @@ def gold(
     trades = [event for event in events if isinstance(event, Trade)]
     of_btc = [event for event in trades if event.origin.symbol == "BTCUSDT"]
     of_xrp = [event for event in trades if event.origin.symbol == "XRPETH"]
-    late = [of_btc[3 * len(of_btc) // 4], of_xrp[len(of_xrp) // 2], of_btc[len(of_btc) // 4]]
+    late = [
+        of_btc[3 * len(of_btc) // 4],
+        of_xrp[len(of_xrp) // 2],
+        of_btc[3 * len(of_btc) // 4 + 20],
+    ]
     wrong = replace(late[2], price=str(2 * Decimal(late[2].price)), quantity="500")
     archive = replace(late[2].origin, source=Source.BINANCE_ARCHIVE)
     corrected = [*late[:2], replace(late[2], origin=archive)]
