@@ -152,12 +152,14 @@ class Lake:
         return HudiTableBuilder.from_base_uri(f"{self.root}/{name}").build()
 
     def _find(self) -> list[str]:
+        """Return the tables that something was written to; a new one has no commit at first."""
         entries = self._system.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
         marks = self._system.get_file_info(
             [f"{item.path}/.hoodie/hoodie.properties" for item in entries]
         )
         found = zip(entries, marks, strict=True)
-        return sorted(item.base_name for item, mark in found if mark.type == fs.FileType.File)
+        made = (item.base_name for item, mark in found if mark.type == fs.FileType.File)
+        return sorted(name for name in made if timeline.writes(self.timeline(name)))
 
 
 def readable_at(name: str, actions: list[Instant], when: datetime) -> Instant:
