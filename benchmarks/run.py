@@ -6,6 +6,7 @@ Usage: python benchmarks/run.py [NAME…]
 """
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,15 +14,20 @@ from rich.console import Console
 
 
 def main(names: list[str]) -> None:
-    """Run them one after another, since each wants the machine for itself."""
-    console = Console()
+    """Run them one after another, since each wants the machine for itself.
+
+    Each has a process of its own, for a Spark session leaves its marks in the environment.
+    """
     known = sorted(
         path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem != "run"
     )
     if unknown := set(names) - set(known):
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if len(names) == 1:
+        Console().print(importlib.import_module(names[0]).main())
+        return
     for name in names or known:
-        console.print(importlib.import_module(name).main())
+        subprocess.run([sys.executable, __file__, name], check=True)
 
 
 if __name__ == "__main__":
