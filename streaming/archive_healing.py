@@ -14,14 +14,14 @@ from streaming.healing import Told, publish_outcome
 from streaming.holes import Hole
 from streaming.sink import PatientPublisher
 
-_ABSENT = "not in the archive's files of its days"
+_ABSENT = "no good row in the archive's files of its days"
 
 
 class ArchiveHealer:
     """Brings the days of holes in, each once, whatever is known of them already.
 
-    A range ends when the files of all its days have come. One that is not there yet, or is spoiled,
-    leaves the ranges that need it for another time.
+    A range ends when the files of all its days have come. While one of them is not there its range is
+    left for another time, and the other days are not brought in for it.
 
     Args:
         backfill: brings a day in.
@@ -48,7 +48,7 @@ class ArchiveHealer:
             DeliveryError: Kafka did not take a record.
         """
         for subscription in sorted({hole.subscription for hole in self._holes}):
-            holes = [hole for hole in self._holes if hole.subscription == subscription]
+            holes = await self._with_files(subscription)
             files: dict[date, IdRanges] = {}
             for day in sorted({day for hole in holes for day in hole.days}):
                 await self._bring(subscription, day, files)
@@ -56,20 +56,25 @@ class ArchiveHealer:
                 if files.keys() >= set(hole.days):
                     self._settle(hole, [files[day] for day in hole.days])
 
+    async def _with_files(self, subscription: Subscription) -> list[Hole]:
+        """Return a subscription's holes of whose days the archive has all files."""
+        holes = [hole for hole in self._holes if hole.subscription == subscription]
+        absent = set()
+        for day in sorted({day for hole in holes for day in hole.days}):
+            reason = await self._backfill.why_absent(subscription, day)
+            if reason is not None:
+                absent.add(day)
+                _postponed(subscription, day, reason)
+        return [hole for hole in holes if not absent & set(hole.days)]
+
     async def _bring(
         self, subscription: Subscription, day: date, files: dict[date, IdRanges]
     ) -> None:
         report, ids = await self._backfill.bring_anew(subscription, day)
         if report.state.is_done:
             files[day] = ids
-            return
-        structlog.get_logger().warning(
-            "healing postponed",
-            symbol=report.symbol,
-            channel=report.channel,
-            day=day.isoformat(),
-            reason=report.reason,
-        )
+        else:
+            _postponed(subscription, day, report.reason)
 
     def _settle(self, hole: Hole, files: list[IdRanges]) -> None:
         for told in outcomes(hole, files):
@@ -86,12 +91,15 @@ class ArchiveHealer:
 def outcomes(hole: Hole, files: Iterable[IdRanges]) -> list[Told]:
     """Return what the ids of a hole's files say of it, lowest first.
 
-    Ids above the last one of the files stay in question: the file of a later day may have them.
+    Of one that is not enclosed ids above the last one of the files stay in question: the file of a later
+    day may have them.
     """
     held, lost = IdRanges(), IdRanges()
     for first, last in (pair for ids in files for pair in ids):
         held.add(first, last)
         lost.add(min(first, hole.first_id), last)
+    if hole.is_enclosed:
+        lost.add(hole.first_id, hole.last_id)
     found = held.within(hole.first_id, hole.last_id)
     for first, last in found:
         lost.remove(first, last)
@@ -101,3 +109,13 @@ def outcomes(hole: Hole, files: Iterable[IdRanges]) -> list[Told]:
         for first, last in lost.within(hole.first_id, hole.last_id)
     ]
     return sorted(told, key=lambda item: item.first_id)
+
+
+def _postponed(subscription: Subscription, day: date, reason: str) -> None:
+    structlog.get_logger().warning(
+        "healing postponed",
+        symbol=subscription.instrument.symbol,
+        channel=subscription.channel,
+        day=day.isoformat(),
+        reason=reason,
+    )

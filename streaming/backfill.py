@@ -72,6 +72,16 @@ class Backfill:
             return msgspec.structs.replace(known, state=DayState.KNOWN)
         return report
 
+    async def why_absent(self, subscription: Subscription, day: date) -> str | None:
+        """Return why the archive cannot give a day's file now, None if it tells the checksum of one."""
+        try:
+            await self._archive.checksum(
+                file_path(subscription.instrument, subscription.channel, day)
+            )
+        except ArchiveError as error:
+            return error.reason
+        return None
+
     async def bring_anew(self, subscription: Subscription, day: date) -> tuple[DayReport, IdRanges]:
         """Bring a day in whatever is known of it; also returns the ids whose events were published.
 

@@ -2,6 +2,7 @@
 
 LakehouseError
 └── StreamingError
+    ├── ArchiveBusyError  another program brings days in; wait for its end
     ├── ArchiveError      a day's file of the archive cannot be brought in; the other days can
     ├── BrokerError       Kafka does not answer; the supervisor starts us again later
     ├── DeliveryError     Kafka did not take a record; the service must stop, restart and say so
@@ -21,10 +22,10 @@ class StreamingError(LakehouseError):
 
 
 class ArchiveBusyError(StreamingError):
-    """Another backfill brings days in."""
+    """Another backfill or healing brings days in."""
 
     def __init__(self, folder: str) -> None:
-        super().__init__(f"another backfill works in {folder}. Wait for it to end.")
+        super().__init__(f"another backfill or healing works in {folder}. Wait for it to end.")
         self.folder = folder
 
 

@@ -112,19 +112,27 @@ class _Work:
         healers = [healer for _, healer, _ in self._healers.values()]
         archive = self._from_archive
         return HealingStats(
-            missing=self._waiting + archive.missing + sum(item.missing for item in healers),
+            missing=self._waiting
+            + archive.missing
+            + sum(item.missing + item.left for item in healers),
             healed=archive.healed + sum(item.healed for item in healers),
             unhealable=archive.unhealable + sum(item.unhealable for item in healers),
         )
 
     async def settle(self) -> None:
         """Return when every range has its outcome, or must wait for its file in the archive."""
-        await self._ask_rest()
-        if self._from_archive.missing:
-            await self._ask_archive()
+        archive = asyncio.create_task(self._ask_archive())
+        try:
+            await self._ask_rest()
+            await archive
+        finally:
+            archive.cancel()
+            await asyncio.wait([archive])
         self._on_progress(self.stats)
 
     async def _ask_archive(self) -> None:
+        if not self._from_archive.missing:
+            return
         try:
             with sole_user(self._settings.archive_dir):
                 await self._from_archive.run()

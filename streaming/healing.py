@@ -13,7 +13,7 @@ from shared.clock import Clock
 from shared.market.events import DeadLetter, Origin, Source, StreamState, StreamStatus
 from shared.market.id_ranges import IdRanges
 from shared.market.instruments import Market
-from shared.market.numbering import is_fetchable
+from shared.market.numbering import is_fetchable, is_forgotten
 from streaming.errors import VenueError
 from streaming.exchanges.binance_rest import (
     Outcome,
@@ -66,12 +66,14 @@ class Healer:
 
     A range is dropped only when it has come, or when the venue says that it does not have it; while
     the venue is away it is asked for again, later each time. Each range ends in a status, `healed` or
-    `unhealable`, that names its first and last id.
+    `unhealable`, that names its first and last id, but for what only the archive still has.
     """
 
     def __init__(self, rest: RestPool, publisher: PatientPublisher, clock: Clock) -> None:
         self.healed = 0
         self.unhealable = 0
+        self.left = 0
+        """Ids that are not asked for any more and may yet be found: by the archive, or later."""
         self._rest = rest
         self._publisher = publisher
         self._clock = clock
@@ -110,15 +112,8 @@ class Healer:
         stream.missing.add(first_id, last_id)
         holes = sum(len(item.missing) for item in {*self._streams.values(), stream})
         if holes > _MOST_HOLES:
-            # The gap that was told stays open, for the lake's ledger to have it healed later.
             stream.missing.remove(first_id, last_id)
-            self._log.warning(
-                "too many holes wait, one is left",
-                symbol=origin.symbol,
-                channel=origin.channel,
-                first_id=first_id,
-                last_id=last_id,
-            )
+            self._leave(origin, first_id, last_id, f"{_MOST_HOLES} holes wait already")
             return
         if key in self._streams and stream.origin != origin:
             self._publisher.forget(stream.origin)
@@ -165,8 +160,7 @@ class Healer:
             body = await self._rest.get(call.path, call.weight, Priority.HEALING)
         except VenueError as error:
             if is_final(error.status):
-                lost = Outcome(call.first_id, call.last_id, is_found=False)
-                self._settle(stream, [lost], error.reason)
+                self._forgotten(stream, call.first_id, call.last_id, error.reason)
             else:
                 self._postpone(stream, error.reason)
             return
@@ -178,8 +172,8 @@ class Healer:
         self._publisher.publish(answer.events)
         if answer.oldest_id is not None and answer.oldest_id > call.last_id + 1:
             # A long hole is given up as far as the venue has forgotten, not a page at a time.
-            lost = Outcome(first_id, min(last_id, answer.oldest_id - 1), is_found=False)
-            self._settle(stream, [lost], "not among the venue's rows")
+            end = min(last_id, answer.oldest_id - 1)
+            self._forgotten(stream, first_id, end, "not among the venue's rows")
         elif answer.outcomes:
             self._settle(stream, answer.outcomes, "not among the venue's rows")
         elif stream.empty_answers + 1 >= _MOST_EMPTY_ANSWERS:
@@ -188,6 +182,28 @@ class Healer:
         else:
             stream.empty_answers += 1
             self._postpone(stream, "the venue has no row from the first id on yet")
+
+    def _forgotten(self, stream: _Stream, first_id: int, last_id: int, reason: str) -> None:
+        """Give up what the venue tells no more, or leave it for the archive where that has it."""
+        origin = stream.origin
+        if not is_forgotten(origin.exchange, origin.market, origin.channel):
+            self._settle(stream, [Outcome(first_id, last_id, is_found=False)], reason)
+            return
+        stream.missing.remove(first_id, last_id)
+        stream.forget_failures(self._delays())
+        self._leave(origin, first_id, last_id, reason)
+
+    def _leave(self, origin: Origin, first_id: int, last_id: int, reason: str) -> None:
+        """Tell nobody that a range is lost: its gap stays open, for the lake's ledger to have it healed."""
+        self.left += last_id - first_id + 1
+        self._log.warning(
+            "healing left to the lake",
+            symbol=origin.symbol,
+            channel=origin.channel,
+            first_id=first_id,
+            last_id=last_id,
+            reason=reason,
+        )
 
     def _settle(self, stream: _Stream, outcomes: list[Outcome], why_not: str) -> None:
         for outcome in outcomes:

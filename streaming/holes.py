@@ -1,21 +1,24 @@
 """Ranges of ids that a lake lacks, as `crypto-stream heal` reads them, and where they are had. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
 from shared.errors import ConfigurationError
 from shared.market.events import Origin, Source
 from shared.market.instruments import Exchange, Market, Subscription
-from shared.market.numbering import Numbering, numbering
+from shared.market.numbering import is_forgotten
 from shared.symbol_manager import SymbolBook
 
 _CONNECTION = "heal"
 _DAY = timedelta(days=1)
-# On futures REST tells aggregate trades of the last 48 hours; an hour less leaves time to ask.
+# REST tells aggregate trades of futures for 48 hours; an hour less leaves time to ask.
 _FUTURES_REACH = timedelta(hours=47)
+
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class MissingRange(msgspec.Struct, frozen=True):
@@ -27,18 +30,22 @@ class MissingRange(msgspec.Struct, frozen=True):
     channel: str
     first_id: int
     last_id: int
-    before_time: datetime | None = None
-    after_time: datetime | None = None
+    before_time: _Time | None = None
+    after_time: _Time | None = None
 
 
 @dataclass(frozen=True)
 class Hole:
-    """A range of a subscription, and the days whose archive files have it; none where REST does."""
+    """A range of a subscription, and the days whose archive files have it; none where REST does.
+
+    It is enclosed where the files of its days have the record after it too.
+    """
 
     subscription: Subscription
     first_id: int
     last_id: int
     days: tuple[date, ...] = ()
+    is_enclosed: bool = False
 
     @property
     def ids(self) -> int:
@@ -85,8 +92,7 @@ def read_holes(lines: Iterable[str], name: str, symbols: SymbolBook, now: dateti
                 )
                 raise ConfigurationError(where, problem, "List it, disabled if need be.")
             subscription = Subscription(instrument, found.channel)
-            days = _archive_days(found, now)
-            holes.append(Hole(subscription, found.first_id, found.last_id, days))
+            holes.append(_hole(found, subscription, now))
     return holes
 
 
@@ -102,18 +108,19 @@ def _range(line: str, where: str) -> MissingRange:
     return found
 
 
-def _archive_days(found: MissingRange, now: datetime) -> tuple[date, ...]:
-    """Return the days whose files have a range that REST has no more; none if REST is to be asked.
-
-    A day that is not over has no file yet.
-    """
-    kind = numbering(found.exchange, found.market, found.channel)
-    if found.market is Market.SPOT or kind is not Numbering.TRADES or found.before_time is None:
-        return ()
-    before = found.before_time.astimezone(UTC)
-    if now - before <= _FUTURES_REACH:
-        return ()
+def _hole(found: MissingRange, subscription: Subscription, now: datetime) -> Hole:
+    """Return a range with its days where REST has it no more; a day that is not over has no file yet."""
+    hole = Hole(subscription, found.first_id, found.last_id)
+    beside = found.before_time or found.after_time
+    if beside is None or not is_forgotten(found.exchange, found.market, found.channel):
+        return hole
+    if now - beside <= _FUTURES_REACH:
+        return hole
     yesterday = now.date() - _DAY
-    after = found.after_time.astimezone(UTC).date() if found.after_time else yesterday
-    first, last = before.date(), min(after, yesterday)
-    return tuple(first + number * _DAY for number in range((last - first).days + 1))
+    first = beside.astimezone(UTC).date()
+    if found.before_time is None:
+        first -= _DAY  # it may have begun on the day before
+    after = found.after_time.astimezone(UTC).date() if found.after_time else now.date()
+    last = min(after, yesterday)
+    days = tuple(first + number * _DAY for number in range((last - first).days + 1))
+    return replace(hole, days=days, is_enclosed=after <= yesterday)

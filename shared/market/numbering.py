@@ -54,6 +54,14 @@ def is_fetchable(exchange: str, market: str, channel: str) -> bool:
     return numbering(exchange, market, channel) in {Numbering.TRADES, Numbering.CANDLES}
 
 
+def is_forgotten(exchange: str, market: str, channel: str) -> bool:
+    """Say whether the exchange itself forgets numbers after a while, so that only its archive has them.
+
+    Facts (Binance): on futures REST tells aggregate trades of the last 48 hours, on spot of all time.
+    """
+    return market != Market.SPOT and numbering(exchange, market, channel) is Numbering.TRADES
+
+
 def interval_seconds(channel: str) -> int | None:
     """Return the length of a candle channel's interval; None for months, which have no one length.
 

@@ -6,6 +6,7 @@ hold just what was published.
 """
 
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -92,8 +93,9 @@ def trades(first: int, count: int) -> Iterator[Trade]:
 class Runs:
     """Runs of jobs, each in a process of its own as under Dagster's daemon."""
 
-    def __init__(self, ours: Lake, server: SparkServer) -> None:
+    def __init__(self, ours: Lake, server: SparkServer, log: Path) -> None:
         self._ours = ours
+        self._log = log
         self._server = server
         self._spawn = multiprocessing.get_context("spawn")
 
@@ -103,8 +105,8 @@ class Runs:
         run.join()
         return run.exitcode == 0
 
-    def killed(self, point: Point) -> None:
-        """Run a job, kill Spark at a point of it, and start Spark again."""
+    def killed(self, point: Point) -> bool:
+        """Run a job, kill Spark at a point of it, and start it again; returns whether the run survived."""
         folder = Path(self._ours.lakehouse.lake) / point.table / ".hoodie/timeline"
         before = _matching(folder, point.file)
         run = self._start(point.job)
@@ -116,16 +118,20 @@ class Runs:
             self._server.start()
             run.join(300)
             assert not run.is_alive(), f"{point.job} hangs after {point}"
+            return run.exitcode == 0
         finally:
             run.kill()
+            run.join()
 
     def _start(self, job: str) -> multiprocessing.process.BaseProcess:
-        run = self._spawn.Process(target=_run, args=(job,))
+        run = self._spawn.Process(target=_run, args=(job, self._log))
         run.start()
         return run
 
 
-def _run(job: str) -> None:
+def _run(job: str, log: Path) -> None:
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), sys.stderr.fileno())
     upkeep.RETAINED = RETAINED
     done = defs.resolve_job_def(job).execute_in_process(raise_on_error=False)
     sys.exit(0 if done.success else 1)
@@ -167,10 +173,10 @@ def prove(*, full: bool, seed: int, bootstrap: str | None = None) -> Verdict:
     verdict = Verdict("kills: whatever point Spark dies at, no row is lost or doubled")
     with stage(bootstrap) as scene:
         server = SparkServer(scene.folder)
-        server.start()
         try:
+            server.start()
             with lake(scene.folder, scene.bootstrap, server.remote, {}, PLAN) as ours:
-                runs = Runs(ours, server)
+                runs = Runs(ours, server, scene.folder / "runs.log")
                 published = 0
                 for _ in range(RETAINED + 2):
                     publish(scene.bootstrap, trades(published, BATCH))
@@ -184,10 +190,17 @@ def prove(*, full: bool, seed: int, bootstrap: str | None = None) -> Verdict:
                         if point.job != TICK_JOB:
                             assert runs.whole(TICK_JOB)
                         begun = time.monotonic()
-                        runs.killed(point)
                         name = f"{point}, {number + 1}"
-                        verdict.equals(f"{name}: next {point.job}", runs.whole(point.job), True)
+                        verdict.equals(
+                            f"{name}: the killed run survived", runs.killed(point), False
+                        )
+                        verdict.equals(
+                            f"{name}: the next tick succeeds", runs.whole(TICK_JOB), True
+                        )
                         judge(verdict, ours, published, name)
+                        if point.job != TICK_JOB:
+                            verdict.equals(f"{name}: the next upkeep", runs.whole(point.job), True)
+                            judge(verdict, ours, published, f"{name}, after upkeep")
                         verdict.note(f"{name}: seconds", time.monotonic() - begun)
         finally:
             server.stop()

@@ -45,6 +45,7 @@ class SparkServer:
     """A Spark Connect server, always at the same address."""
 
     def __init__(self, folder: Path) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
         self.remote = f"sc://127.0.0.1:{free_port()}"
         self._folder = folder
         self._log = folder / "spark.log"
@@ -70,13 +71,18 @@ class SparkServer:
         self._java = next(child for child in tree if child.name() == "java")
 
     def kill(self) -> None:
-        """Kill the JVM with signal 9."""
+        """Kill the JVM with signal 9; the process around it ends by itself."""
         self._java.kill()
-        self._process.wait(timeout=60)
+        self._ended()
 
     def stop(self) -> None:
         """End it as a service is ended."""
-        self._process.terminate()
+        if self._process is not None:
+            self._process.terminate()
+            self._ended()
+
+    def _ended(self) -> None:
+        assert self._process is not None
         self._process.wait(timeout=60)
 
     def _listens(self) -> bool:
@@ -106,8 +112,8 @@ def own_spark(remote: str | None, folder: Path) -> Iterator[str]:
         yield remote
         return
     own = SparkServer(folder)
-    own.start()
     try:
+        own.start()
         yield own.remote
     finally:
         own.stop()

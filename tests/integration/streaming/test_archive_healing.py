@@ -58,7 +58,7 @@ def test_ranges_come_from_the_files_of_their_days_and_what_those_lack_is_told(fu
         ("healed", 900, 1009, ""),
         ("healed", 1198, 1199, ""),
         ("healed", 1205, 1210, ""),
-        ("unhealable", 1200, 1204, "not in the archive's files of its days"),
+        ("unhealable", 1200, 1204, "no good row in the archive's files of its days"),
     ]
     assert futures.ids().keys() == {*range(1200), *range(1205, 2000)}
     assert {item.origin.source for item in events(futures.bootstrap, Feed.TRADES)} == {
@@ -76,6 +76,7 @@ def test_a_file_that_is_not_there_leaves_its_ranges_for_another_time(futures: Be
     futures.fault("late", files=f"*{DAYS[2]}*")
     ranges = [line(10, 19, 0, 0), line(1990, 2009, 1, 2)]
     assert heal(futures, ranges, code=1) == {"missing": 20, "healed": 10, "unhealable": 0}
+    assert futures.ids().keys() == set(range(1000)), "no day comes in for nothing"
     futures.lift()
     assert heal(futures, ranges[1:])["healed"] == 20
 

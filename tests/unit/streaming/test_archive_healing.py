@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from shared.market.events import StreamState
@@ -43,5 +45,13 @@ def test_the_files_say_which_ids_there_are_up_to_their_last(files, healed, unhea
     assert by_state == {StreamState.HEALED: healed, StreamState.UNHEALABLE: unhealable}
     assert [item.first_id for item in told] == sorted(item.first_id for item in told)
     assert {item.reason for item in told if item.state is StreamState.UNHEALABLE} <= {
-        "not in the archive's files of its days"
+        "no good row in the archive's files of its days"
     }
+
+
+def test_of_an_enclosed_range_the_files_say_all():
+    told = outcomes(replace(HOLE, is_enclosed=True), [ranges((1, 12))])
+    assert [(item.state, item.first_id, item.last_id) for item in told] == [
+        (StreamState.HEALED, 10, 12),
+        (StreamState.UNHEALABLE, 13, 19),
+    ]

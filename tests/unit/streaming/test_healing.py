@@ -82,7 +82,8 @@ async def served(app: web.Application):
 
 def venue(handler: Handler):
     app = web.Application()
-    app.router.add_get("/api/v3/aggTrades", handler)
+    for path in ("/api/v3/aggTrades", "/fapi/v1/aggTrades"):
+        app.router.add_get(path, handler)
     return served(app)
 
 
@@ -238,6 +239,33 @@ async def test_a_long_hole_that_the_venue_has_forgotten_takes_one_call():
         (StreamState.UNHEALABLE, 1, 499_999),
         (StreamState.HEALED, 500_000, 500_001),
     ]
+
+
+async def test_what_futures_rest_has_forgotten_is_left_to_the_archive():
+    async def handler(call: web.Request) -> web.Response:
+        return rows(call, {500_000, 500_001})
+
+    records = Records()
+    async with venue(handler) as rest:
+        healer = Healer(rest, records, SystemClock())
+        healer.add(origin(market=Market.UM), 1, 500_001)
+        async with running(healer):
+            await until(lambda: healer.healed == 2)
+    assert records.told() == [(StreamState.HEALED, 500_000, 500_001)]
+    assert (healer.left, healer.missing, healer.unhealable) == (499_999, 0, 0)
+
+
+async def test_a_range_that_futures_rest_refuses_is_left_to_the_archive():
+    async def handler(_call):
+        return web.Response(status=400, text='{"code":-4188,"msg":"too old"}')
+
+    records = Records()
+    async with venue(handler) as rest:
+        healer = Healer(rest, records, SystemClock())
+        healer.add(origin(market=Market.UM), 1, 10)
+        async with running(healer):
+            await until(lambda: healer.left == 10)
+    assert (records.told(), healer.missing) == ([], 0)
 
 
 async def test_streams_take_turns():

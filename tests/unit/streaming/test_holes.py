@@ -64,6 +64,18 @@ def test_trades_of_futures_that_rest_has_no_more_are_in_the_archive_of_their_day
     assert days(symbols, hours[96], hours[52], market="spot") == []
     assert days(symbols, hours[96], hours[52], channel="kline_1m") == []
     assert read(symbols, json.dumps(OF_FUTURES))[0].days == ()
+    after = {"after_time": (NOW - hours[52]).isoformat()}
+    (hole,) = read(symbols, json.dumps(OF_FUTURES | after))
+    assert ([day.day for day in hole.days], hole.is_enclosed) == ([6, 7], True)
+
+
+def test_a_range_is_enclosed_once_the_day_of_the_record_after_it_is_over(symbols):
+    before = {"before_time": (NOW - timedelta(hours=96)).isoformat()}
+    for after, is_enclosed in ((52, True), (4, True), (2, False)):
+        times = before | {"after_time": (NOW - timedelta(hours=after)).isoformat()}
+        (hole,) = read(symbols, json.dumps(OF_FUTURES | times))
+        assert hole.is_enclosed is is_enclosed
+    assert not read(symbols, json.dumps(OF_FUTURES | before))[0].is_enclosed
 
 
 @pytest.mark.parametrize(
@@ -72,6 +84,7 @@ def test_trades_of_futures_that_rest_has_no_more_are_in_the_archive_of_their_day
         ("{", "ranges, line 2: "),
         (json.dumps(RANGE | {"first_id": "5"}), "$.first_id"),
         (json.dumps(RANGE | {"market": "options"}), "$.market"),
+        (json.dumps(RANGE | {"before_time": "2026-05-01T00:00:00"}), "$.before_time"),
         (json.dumps(RANGE | {"first_id": 10}), "first_id 10, last_id 9"),
         (json.dumps(RANGE | {"first_id": -1}), "first_id -1"),
         (json.dumps(RANGE | {"symbol": "ETHUSDT"}), "binance spot ETHUSDT is not in the symbols"),

@@ -5,6 +5,7 @@ from shared.market.numbering import (
     Numbering,
     interval_seconds,
     is_fetchable,
+    is_forgotten,
     kind_of,
     numbered,
     numbering,
@@ -34,6 +35,13 @@ def test_quotes_months_and_venues_without_a_rule_are_not_numbered():
 
 def test_text_from_a_table_does_as_well_as_the_enums():
     assert numbering("binance", "spot", "trade") is Numbering.TRADES
+
+
+def test_only_the_aggregate_trades_of_futures_are_forgotten():
+    assert is_forgotten(BINANCE, Market.UM, "aggTrade")
+    assert is_forgotten(BINANCE, Market.CM, "aggTrade")
+    assert not is_forgotten(BINANCE, Market.SPOT, "aggTrade")
+    assert not is_forgotten(BINANCE, Market.UM, "kline_1m")
 
 
 def test_the_past_of_a_book_cannot_be_asked_for():
