@@ -26,7 +26,7 @@ from streaming.exchanges.binance_archive import (
     archive_origin,
     file_path,
 )
-from streaming.kafka_producer import EventProducer
+from streaming.kafka_producer import EventProducer, producer_of
 
 
 class Backfill:
@@ -179,13 +179,7 @@ async def bring_days(
     """
     streaming = settings.streaming
     with sole_user(settings.archive_dir):
-        producer = EventProducer(
-            settings.kafka,
-            streaming.pipeline_version,
-            clock,
-            streaming.high_water_frames,
-            streaming.low_water_frames,
-        )
+        producer = producer_of(settings, clock)
         await producer.check(spec.name for spec in topic_specs(Exchange.BINANCE))
         archive = Archive(settings.binance.archive_url, settings.archive_dir)
         journal = Journal(settings.archive_dir)

@@ -24,7 +24,7 @@ from streaming.errors import ArchiveBusyError, DeliveryError
 from streaming.healing import Healer
 from streaming.holes import Hole
 from streaming.instrumentation import HealingStats
-from streaming.kafka_producer import EventProducer
+from streaming.kafka_producer import EventProducer, producer_of
 from streaming.rest import RestPool
 
 _LOOK_S = 0.1
@@ -52,7 +52,7 @@ async def heal(
         BrokerError: Kafka does not answer.
         DeliveryError: a record could not be delivered.
     """
-    producer = _producer(settings, clock)
+    producer = producer_of(settings, clock)
     await producer.check(spec.name for spec in topic_specs(Exchange.BINANCE))
     work = _Work(settings, clock, producer, list(holes), on_progress)
     reports = asyncio.create_task(producer.run())
@@ -69,17 +69,6 @@ async def heal(
     if undelivered:
         raise DeliveryError("Kafka", f"{undelivered} records at the end")
     return work.stats
-
-
-def _producer(settings: Settings, clock: Clock) -> EventProducer:
-    streaming = settings.streaming
-    return EventProducer(
-        settings.kafka,
-        streaming.pipeline_version,
-        clock,
-        streaming.high_water_frames,
-        streaming.low_water_frames,
-    )
 
 
 class _Work:

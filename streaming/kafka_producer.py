@@ -21,7 +21,7 @@ from shared.errors import ConfigurationError
 from shared.market.codec import Envelope
 from shared.market.events import Event, Origin
 from shared.market.topics import FEED_OF_EVENT, Feed, message_key, topic_name
-from shared.settings import KafkaSettings
+from shared.settings import KafkaSettings, Settings
 from streaming.errors import BrokerError, DeliveryError
 from streaming.instrumentation import ProducerStats
 from streaming.segment_format import Record
@@ -386,6 +386,21 @@ class EventProducer:
         self._failed += 1
         if self._failure is None:
             self._failure = DeliveryError(topic, reason)
+
+
+def producer_of(
+    settings: Settings, clock: Clock, log: SegmentLog | None = None, version_suffix: str = ""
+) -> EventProducer:
+    """Return a producer by the settings; see `EventProducer`. The suffix marks its records' version."""
+    streaming = settings.streaming
+    return EventProducer(
+        settings.kafka,
+        streaming.pipeline_version + version_suffix,
+        clock,
+        streaming.high_water_frames,
+        streaming.low_water_frames,
+        log,
+    )
 
 
 def _reason(error: KafkaException) -> str:

@@ -30,7 +30,7 @@ from streaming.deduplicator import Deduplicator
 from streaming.exchanges.binance import BinanceProtocol, stream_name
 from streaming.exchanges.protocol import FetchSnapshot
 from streaming.instrumentation import ConnectionStats, ProducerStats
-from streaming.kafka_producer import EventProducer
+from streaming.kafka_producer import producer_of
 from streaming.pipeline import Pipeline, Publisher
 from streaming.sink import PatientPublisher
 
@@ -366,13 +366,7 @@ async def replay_to_kafka(
         RecordingError: a recording is damaged.
     """
     streaming = settings.streaming
-    producer = EventProducer(
-        settings.kafka,
-        f"{streaming.pipeline_version}+replay",
-        clock,
-        streaming.high_water_frames,
-        streaming.low_water_frames,
-    )
+    producer = producer_of(settings, clock, version_suffix="+replay")
     symbols = load_symbols(settings.paths.symbols_file)
     replay = Replay(producer, symbols.subscriptions(Exchange.BINANCE), streaming.book_levels)
     await producer.check(spec.name for spec in topic_specs(Exchange.BINANCE))

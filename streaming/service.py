@@ -33,7 +33,7 @@ from streaming.instrumentation import (
     StreamingCollector,
     summary,
 )
-from streaming.kafka_producer import EventProducer
+from streaming.kafka_producer import EventProducer, producer_of
 from streaming.link import Surroundings
 from streaming.lookback import Lookback
 from streaming.recorder import Recorder, RecorderCollector, RecorderState
@@ -317,14 +317,7 @@ def kafka_sink(settings: Settings, clock: Clock) -> EventProducer:
             streaming.spill_bytes,
             streaming.spill_fsync,
         )
-    return EventProducer(
-        settings.kafka,
-        streaming.pipeline_version,
-        clock,
-        streaming.high_water_frames,
-        streaming.low_water_frames,
-        log,
-    )
+    return producer_of(settings, clock, log)
 
 
 async def serve(service: StreamingService) -> None:

@@ -33,10 +33,11 @@ def due(rows: Iterable[Row], tries: Mapping[str, tuple[int, int]], now_us: int) 
     A gap is due once it is some minutes old, and later each time it stays open. Gaps that are closed are
     forgotten.
     """
-    open_gaps = {}
-    for row in rows:
-        if now_us - micros(row["found_at"]) >= _PATIENCE_US:
-            open_gaps["/".join((*stream_of(row), str(row["first_id"])))] = row
+    open_gaps = [
+        "/".join((*stream_of(row), str(row["first_id"])))
+        for row in rows
+        if now_us - micros(row["found_at"]) >= _PATIENCE_US
+    ]
     kept = {name: tries.get(name, (0, 0)) for name in open_gaps}
     if not any(not_before <= now_us for _, not_before in kept.values()):
         return None

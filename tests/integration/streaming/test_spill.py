@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from shared.clock import SystemClock
 from shared.market.codec import split_raw
 from shared.market.events import Origin, Source
 from shared.market.instruments import Exchange, Market
-from shared.market.topics import Feed, topic_specs
+from shared.market.topics import Feed
 from shared.settings import KafkaSettings
 from streaming.errors import DeliveryError
 from streaming.kafka_producer import EventProducer
 from streaming.segment_log import SegmentLog
 from streaming.spill import SpillState
 from tests.conftest import free_port
-from tests.integration.conftest import REPO, clean_environment, records, until
+from tests.integration.conftest import REPO, clean_environment, create_topics, records, until
 
 pytestmark = [pytest.mark.kafka]
 
@@ -74,10 +74,7 @@ def broker(jars: None, tmp_path: Path) -> Iterator[Broker]:
     folder.mkdir()
     broker = Broker(folder)
     broker.start()
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    names = [spec.name for spec in topic_specs(Exchange.BINANCE)]
-    for future in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
-        future.result(30)
+    create_topics(broker.bootstrap)
     yield broker
     broker.stop(signal.SIGKILL)
 
