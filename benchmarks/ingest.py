@@ -117,6 +117,8 @@ def _ours(bootstrap: str, folder: Path, laps: int, limit: int, rate: int) -> Mea
         "CRYPTO_BINANCE__SPOT_REST_URL": f"http://127.0.0.1:{port}",
         "CRYPTO_STREAMING__HTTP_PORT": str(http),
         "CRYPTO_PATHS__SYMBOLS_FILE": str(symbols),
+        # Its own spill, or what an outage left to the user's collector would be drained here.
+        "CRYPTO_PATHS__DATA_DIR": tempfile.mkdtemp(dir=folder),
     }
     command = [sys.executable, "-m", "streaming.cli", "run"]
     with (

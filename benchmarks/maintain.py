@@ -2,7 +2,7 @@
 
 `python benchmarks/maintain.py --batches 1440` writes that many commits of 50 symbols to an appended and
 an upserted table, maintains both as the job does, and leaves the samples as CSV and as a picture.
-`make bench` writes 120. Targets: the last 20 commits within 1.3 times the 20th to 40th (median), at
+`make bench` writes 60. Targets: the last 20 commits within 1.3 times the 20th to 40th (median), at
 most 2 base files per closed symbol-day and 100 instants after maintenance, a level heap.
 """
 
@@ -165,7 +165,7 @@ def write_down(samples: list[Sample], plot: Path) -> None:
     plot.write_text(drawn(batches, lines, f"{len(samples)} commits", top * 1.1))
 
 
-def main(batches: int = 120, plot: Path | None = None) -> Table:
+def main(batches: int = 60, plot: Path | None = None) -> Table:
     """Run, and return the table of figures."""
     with tempfile.TemporaryDirectory() as name, spark_server(Path(name)) as (remote, server):
         spark = connect(remote)
