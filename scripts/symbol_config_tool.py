@@ -10,6 +10,7 @@ import difflib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,13 +29,18 @@ from shared.symbol_manager import (
     SymbolFile,
     load_symbols,
 )
+from streaming.binance_websocket import rest_address
 
 app = typer.Typer(
     help="Manage the symbols file. A running streaming service follows a change within 5 seconds.",
     no_args_is_help=True,
 )
 console = Console()
-_INFO_PATHS = {Market.SPOT: "/api/v3/exchangeInfo", Market.UM: "/fapi/v1/exchangeInfo"}
+_INFO_PATHS = {
+    Market.SPOT: "/api/v3/exchangeInfo",
+    Market.UM: "/fapi/v1/exchangeInfo",
+    Market.CM: "/dapi/v1/exchangeInfo",
+}
 
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Do not ask the venue whether it lists the symbol.")
@@ -98,7 +104,7 @@ def add(
     file = SymbolFile(context.obj)
     if file.symbol(exchange, market, symbol) is not None:
         raise ConfigurationError(symbol, "is listed already", "Use set, enable or disable.")
-    _refuse_unlisted(exchange, market, symbol, offline)
+    _refuse_unlisted([(exchange, market, symbol)], offline)
     names = channels.split(",") if channels else list(DEFAULT_CHANNELS)
     file.put(exchange, market, symbol, {"enabled": not disabled, "channels": names})
     file.save()
@@ -145,11 +151,9 @@ def validate(
     offline: OfflineOption = False,
 ) -> None:
     """Check the file and, unless --offline, that every symbol is listed by its venue."""
-    entries = load_symbols(context.obj).entries
-    for entry in entries:
-        instrument = entry.instrument
-        _refuse_unlisted(instrument.exchange, instrument.market, instrument.venue_symbol, offline)
-    console.print(f"{context.obj}: {len(entries)} symbols, valid")
+    instruments = [entry.instrument for entry in load_symbols(context.obj).entries]
+    _refuse_unlisted([(one.exchange, one.market, one.venue_symbol) for one in instruments], offline)
+    console.print(f"{context.obj}: {len(instruments)} symbols, valid")
 
 
 @app.command()
@@ -209,25 +213,30 @@ def _plain(entry: SymbolEntry) -> dict[str, Any]:
     }
 
 
-def _refuse_unlisted(exchange: Exchange, market: Market, symbol: str, offline: bool) -> None:
+def _refuse_unlisted(wanted: Sequence[tuple[Exchange, Market, str]], offline: bool) -> None:
+    """Ask each market once, and name every symbol that it does not list."""
     if offline:
-        console.print(f"--offline: not asked whether {exchange} {market} lists {symbol}")
+        names = ", ".join(symbol for _, _, symbol in wanted)
+        console.print(f"--offline: not asked whether the venue lists {names}")
         return
-    listed = _listed(exchange, market)
-    if symbol not in listed:
-        close = difflib.get_close_matches(symbol, listed)
-        hint = f"Did you mean {', '.join(close)}?" if close else "See the venue's exchangeInfo."
-        raise ConfigurationError(symbol, f"is not listed on {exchange} {market}", hint)
+    listed = {place: _listed(*place) for place in sorted({one[:2] for one in wanted})}
+    faults = []
+    for exchange, market, symbol in wanted:
+        names = listed[exchange, market]
+        if symbol not in names:
+            close = difflib.get_close_matches(symbol, names)
+            hint = f" (did you mean {', '.join(close)}?)" if close else ""
+            faults.append(f"{symbol} on {exchange} {market}{hint}")
+    if faults:
+        raise ConfigurationError(
+            "the venue does not list", "; ".join(faults), "See its exchangeInfo, or use --offline."
+        )
 
 
 def _listed(exchange: Exchange, market: Market) -> list[str]:
-    binance = load_settings().binance
-    bases = {Market.SPOT: binance.spot_rest_url, Market.UM: binance.um_rest_url}
-    if exchange is not Exchange.BINANCE or market not in bases:
-        raise ConfigurationError(
-            f"{exchange} {market}", "cannot be collected yet", "Use binance spot or um."
-        )
-    url = bases[market] + _INFO_PATHS[market]
+    if exchange is not Exchange.BINANCE:
+        raise ConfigurationError(f"{exchange}", "cannot be collected yet", "Use binance.")
+    url = rest_address(load_settings().binance, market)[0] + _INFO_PATHS[market]
     try:
         answer = httpx.get(url, timeout=20).raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:

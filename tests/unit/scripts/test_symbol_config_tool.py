@@ -34,8 +34,11 @@ def path(tmp_path):
 
 @pytest.fixture
 def venue(monkeypatch):
+    asked: list[str] = []
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            asked.append(self.path)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(json.dumps({"symbols": [{"symbol": "ETHUSDT"}]}).encode())
@@ -46,8 +49,10 @@ def venue(monkeypatch):
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    monkeypatch.setenv("CRYPTO_BINANCE__SPOT_REST_URL", f"http://127.0.0.1:{server.server_port}")
-    yield
+    for market in ("SPOT", "UM", "CM"):
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv(f"CRYPTO_BINANCE__{market}_REST_URL", url)
+    yield asked
     server.shutdown()
     thread.join()
     server.server_close()
@@ -71,8 +76,23 @@ def test_a_symbol_that_the_venue_lists_is_added_and_comments_stay(monkeypatch, p
 
 def test_an_unknown_symbol_is_refused_with_what_was_perhaps_meant(monkeypatch, path, venue, capsys):
     assert run(monkeypatch, path, "add", "binance", "spot", "ETHUSTD") == 2
-    assert "Did you mean ETHUSDT" in capsys.readouterr().err
+    assert "did you mean ETHUSDT" in capsys.readouterr().err
     assert path.read_text() == FILE
+
+
+def test_each_market_is_asked_once_and_every_unlisted_symbol_named(
+    monkeypatch, path, venue, capsys
+):
+    for market, symbol in (("spot", "ETHUSDT"), ("um", "XRPUSDT"), ("cm", "BTCUSD_PERP")):
+        assert run(monkeypatch, path, "add", "binance", market, symbol, "--offline") == 0
+    assert run(monkeypatch, path, "validate") == 2
+    error = capsys.readouterr().err
+    assert all(name in error for name in ("BTCUSDT", "XRPUSDT", "BTCUSD_PERP"))
+    assert sorted(venue) == [
+        "/api/v3/exchangeInfo",
+        "/dapi/v1/exchangeInfo",
+        "/fapi/v1/exchangeInfo",
+    ]
 
 
 def test_a_venue_that_is_away_is_named_and_offline_goes_on_and_says_so(monkeypatch, path, capsys):
@@ -108,7 +128,6 @@ def test_a_symbol_is_not_added_twice_and_a_bad_channel_changes_nothing(monkeypat
     before = path.read_text()
     assert run(monkeypatch, path, "set", "binance", "spot", "BTCUSDT", "--channels", "moods") == 2
     assert path.read_text() == before
-    assert run(monkeypatch, path, "add", "binance", "cm", "BTCUSD_PERP") == 2
 
 
 def test_a_difference_is_shown_and_is_the_exit_code(monkeypatch, path, tmp_path, capsys):
