@@ -6,25 +6,37 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-missing=()
-command -v python3.11 >/dev/null || python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null ||
-  missing+=("Python 3.11: install it and put it on the PATH")
-command -v java >/dev/null || missing+=("Java 17: install a runtime and put it on the PATH")
-if [ ${#missing[@]} -gt 0 ]; then
-  printf 'missing: %s\n' "${missing[@]}" >&2
+python=$(command -v python3.11 || command -v python3) || {
+  echo "missing: Python 3.11. Install it and put it on the PATH." >&2
   exit 1
-fi
+}
 
 # Every FILE up to the next option belongs to --recording.
 arguments=()
-in_files=false
+data_dir=data
+option=
 for argument in "$@"; do
   case $argument in
-    --recording) in_files=true ;;
-    --*) in_files=false && arguments+=("$argument") ;;
-    *) if $in_files; then arguments+=(--recording "$argument"); else arguments+=("$argument"); fi ;;
+    --*)
+      [ "$option" = --recording ] && break
+      option=$argument
+      [ "$option" = --recording ] || arguments+=("$argument")
+      [[ $argument = --data-dir=* ]] && data_dir=${argument#*=}
+      ;;
+    *)
+      case $option in
+        --recording | --recording-file) option=--recording-file && arguments+=(--recording "$argument") ;;
+        --data-dir) data_dir=$argument && arguments+=("$argument") ;;
+        *) arguments+=("$argument") ;;
+      esac
+      ;;
   esac
 done
+if [ "$option" = --recording ]; then
+  echo "--recording: name at least one file after it" >&2
+  exit 2
+fi
 
+PYTHONPATH=$here "$python" -m stack.ground "$data_dir"
 "$here/scripts/install.sh"
 exec "$here/.venv/bin/python" -m stack deploy ${arguments[@]+"${arguments[@]}"}

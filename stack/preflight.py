@@ -1,10 +1,7 @@
 """What must be true of a machine before anything starts: every problem at once, with its remedy."""
 
-import re
-import shutil
+import hashlib
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +10,14 @@ import psutil
 
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
+from shared.market.instruments import Market
 from shared.settings import Settings
 from shared.symbol_manager import load_symbols
 from stack.deployment import Mode, ports
+from stack.ground import missing
 
+_REPO = Path(__file__).parent.parent
 _GIB = 1024**3
-_DISK_GIB = 3
 _MEMORY_GIB = 4
 _MOST_SKEW_S = 2
 
@@ -26,30 +25,13 @@ _MOST_SKEW_S = 2
 def problems(settings: Settings, mode: Mode, data_dir: Path) -> list[tuple[str, str]]:
     """Return (problem, remedy) of everything that stands in the way; none on a ready machine."""
     return [
-        *_versions(),
+        *missing(data_dir),
         *_ports(settings, mode),
-        *_room(data_dir),
+        *_memory_and_clock(),
+        *_jars(),
         *_symbols(settings, mode),
         *(_venue(settings) if mode is Mode.LIVE else ()),
     ]
-
-
-def java_major(text: str) -> int | None:
-    """Return the major version in what `java -version` prints, None if it names none."""
-    found = re.search(r'version "(?:1\.)?(\d+)', text)
-    return int(found[1]) if found else None
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    if sys.version_info[:2] != (3, 11):
-        yield f"Python {sys.version.split()[0]} runs this, 3.11 is needed", "Install Python 3.11."
-    if shutil.which("java") is None:
-        yield "there is no java on the PATH", "Install a Java 17 runtime."
-        return
-    done = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)  # noqa: S607 - the user's java
-    major = java_major(done.stderr)
-    if major is None or not 17 <= major <= 21:
-        yield f"java is version {major}", "Install Java 17 and put it first on the PATH."
 
 
 def _ports(settings: Settings, mode: Mode) -> Iterator[tuple[str, str]]:
@@ -67,17 +49,7 @@ def _ports(settings: Settings, mode: Mode) -> Iterator[tuple[str, str]]:
                 )
 
 
-def _room(data_dir: Path) -> Iterator[tuple[str, str]]:
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        (data_dir / ".write-test").touch()
-        (data_dir / ".write-test").unlink()
-    except OSError as error:
-        yield f"{data_dir} cannot be written ({error.strerror})", "Choose another --data-dir."
-        return
-    free = shutil.disk_usage(data_dir).free / _GIB
-    if free < _DISK_GIB:
-        yield f"{free:.1f} GiB are free under {data_dir}", f"Make room for {_DISK_GIB} GiB."
+def _memory_and_clock() -> Iterator[tuple[str, str]]:
     memory = psutil.virtual_memory().available / _GIB
     if memory < _MEMORY_GIB:
         yield (
@@ -93,9 +65,24 @@ def _symbols(settings: Settings, mode: Mode) -> Iterator[tuple[str, str]]:
     if mode is Mode.RECORDING:
         return
     try:
-        load_symbols(settings.paths.symbols_file)
+        entries = load_symbols(settings.paths.symbols_file).entries
     except ConfigurationError as error:
         yield f"{error.where}: {error.problem}", error.remedy
+        return
+    cm = [one for one in entries if one.enabled and one.instrument.market is Market.CM]
+    if mode is Mode.DEMO and cm:
+        yield "the demo has no cm market", "Disable the cm symbols, or name another symbols file."
+
+
+def _jars() -> Iterator[tuple[str, str]]:
+    """Look at the jars that are there; those that are not are downloaded later."""
+    for line in (_REPO / "infra" / "jars.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        group, _, module, revision, sha256 = line.split()
+        jar = _REPO / "jars" / group / f"{module}-{revision}.jar"
+        if jar.exists() and hashlib.sha256(jar.read_bytes()).hexdigest() != sha256:
+            yield f"{jar} is not what infra/jars.txt expects", "Delete it; it is downloaded again."
 
 
 def _venue(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -1,10 +1,17 @@
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from shared.settings import MockSettings, PathSettings, Settings
 from stack.deployment import Mode
-from stack.preflight import java_major, problems
+from stack.ground import java_major
+from stack.preflight import problems
+
+REPO = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,63 @@ def test_a_busy_port_and_a_bad_symbols_file_are_both_named_with_a_remedy(tmp_pat
     assert f"port {port} for mock exchange is in use" in found
     assert any("version: must be 1" in problem for problem in found)
     assert all(found.values())
+
+
+def test_the_demo_has_no_cm_market_and_says_so_instead_of_asking_the_real_one(tmp_path):
+    symbols = tmp_path / "symbols.yaml"
+    settings = Settings(paths=PathSettings(symbols_file=symbols))
+    for enabled, named in (("true", True), ("false", False)):
+        symbols.write_text(
+            "version: 1\nexchanges:\n  binance:\n    cm:\n"
+            f"      BTCUSD_PERP: {{enabled: {enabled}}}\n"
+        )
+        found = dict(problems(settings, Mode.DEMO, tmp_path / "data"))
+        assert ("the demo has no cm market" in found) is named
+
+
+def test_a_jar_that_is_not_what_is_pinned_is_named(tmp_path, monkeypatch):
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra" / "jars.txt").write_text(
+        "# a comment\nkafka org.x one 1 00\nkafka org.x two 1 00\n"
+    )
+    changed = tmp_path / "jars" / "kafka" / "one-1.jar"
+    changed.parent.mkdir(parents=True)
+    changed.write_text("other")
+    monkeypatch.setattr("stack.preflight._REPO", tmp_path)
+    found = dict(problems(Settings(), Mode.RECORDING, tmp_path / "data"))
+    assert [problem for problem in found if "jar" in problem] == [
+        f"{changed} is not what infra/jars.txt expects"
+    ]
+
+
+def test_what_the_installation_needs_is_named_before_anything_is_installed(tmp_path):
+    """As deploy.sh does: no package is there yet, and no java on the PATH."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "stack.ground", str(blocked / "data")],
+        cwd=REPO,
+        env={
+            "PATH": str(tmp_path),
+            **{k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Java 17" in done.stderr
+    assert "Choose another --data-dir" in done.stderr
+    assert "2 problems; nothing was installed" in done.stderr
+
+
+@pytest.mark.parametrize("rest", [[], ["--data-dir", "elsewhere"], ["--once"]])
+def test_a_recording_without_a_file_is_refused_instead_of_asking_the_real_exchange(rest):
+    done = subprocess.run(
+        [str(REPO / "deploy.sh"), "--recording", *rest], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "name at least one file" in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
