@@ -1,7 +1,8 @@
 """Every setting of every service: the only module that reads the environment.
 
 A variable is `CRYPTO_` + section + `__` + field, for example `CRYPTO_KAFKA__BOOTSTRAP_SERVERS`;
-`.env.example` explains each. Below the composition roots settings travel as frozen arguments.
+`.env.example` explains each; a file `.env` beside it holds those that stay. Below the composition roots
+settings travel as frozen arguments.
 """
 
 import os
@@ -10,12 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
+from dotenv import load_dotenv
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
 
 PREFIX = "CRYPTO_"
+ENV_FILE = Path(__file__).parents[1] / ".env"
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -221,9 +224,12 @@ def known_variables() -> dict[str, object]:
 def load_settings(**given: dict[str, str | None]) -> Settings:
     """Read the environment; fields given by section (not None) go before it.
 
+    What `ENV_FILE` sets, and the environment does not, becomes part of it, for children too.
+
     Raises:
         ConfigurationError: naming the variable that is unknown or has a bad value.
     """
+    load_dotenv(ENV_FILE)
     _refuse_unknown(os.environ)
     try:
         return Settings(

@@ -15,9 +15,12 @@ from confluent_kafka.admin import AdminClient
 from hypothesis import settings
 from pyspark.sql import SparkSession
 
-from shared.settings import PREFIX
+from shared.settings import ENV_FILE, PREFIX
 
 REPO = Path(__file__).parents[1]
+
+if ENV_FILE.exists():
+    raise pytest.UsageError(f"tests are of the default settings: move {ENV_FILE} aside meanwhile")
 
 # A slow machine is no failure.
 settings.register_profile("untimed", deadline=None)

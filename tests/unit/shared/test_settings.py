@@ -94,6 +94,23 @@ def test_the_environment_is_handed_out_as_a_copy(monkeypatch):
     assert os.environ["CRYPTO_LOG__LEVEL"] == "DEBUG"
 
 
+def test_a_file_beside_the_project_sets_what_the_environment_does_not(monkeypatch, tmp_path):
+    for name in ("CRYPTO_KAFKA__HEAP", "CRYPTO_KAFKA__PARTITIONS", "CRYPTO_KAFKA__LINGERMS"):
+        # So that monkeypatch takes back what the file brings into the environment.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    file = tmp_path / ".env"
+    monkeypatch.setattr("shared.settings.ENV_FILE", file)
+    file.write_text("CRYPTO_KAFKA__HEAP=1g\nCRYPTO_KAFKA__PARTITIONS=2\n")
+    monkeypatch.setenv("CRYPTO_KAFKA__PARTITIONS", "3")
+    kafka = load_settings().kafka
+    assert (kafka.heap, kafka.partitions) == ("1g", 3)
+    assert process_environment()["CRYPTO_KAFKA__HEAP"] == "1g"
+    file.write_text("CRYPTO_KAFKA__LINGERMS=9\n")
+    with pytest.raises(ConfigurationError, match="CRYPTO_KAFKA__LINGERMS: no such setting"):
+        load_settings()
+
+
 def test_the_example_explains_every_variable_and_no_other():
     explained = {}
     above = ""
