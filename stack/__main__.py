@@ -177,7 +177,7 @@ def _run_once(wanted: Deployment, settings: Settings, variables: dict[str, str])
         frames = recording.wait_until_played(settings, status.update)
         console.print(f"{frames:,} frames played and acknowledged by Kafka")
         log = wanted.log_dir / "ticks.log"
-        counts = recording.fill_lake(wanted.data_dir, variables, log, status.update)
+        counts = recording.fill_lake(variables, log, status.update)
     table = Table("table", "rows")
     for name, rows in counts.items():
         table.add_row(name, f"{rows:,}")

@@ -1,12 +1,10 @@
 """Terminal status: services, Kafka against the lake, last events, last materializations, rows."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,13 +18,13 @@ from shared.clock import SystemClock
 from shared.settings import Settings
 from stack.deployment import Deployment
 from stack.errors import StackError
+from stack.lake_command import lake_rows
 from stack.supervision import Supervisor
 
 _REFRESH_S = 5
 _TAIL = 200
 _TIMEOUT_S = 5
 _MATERIALIZATIONS = "{assetNodes{assetKey{path} assetMaterializations(limit:1){timestamp}}}"
-_BIN = Path(sys.executable).parent
 
 
 def show(
@@ -66,8 +64,8 @@ def collect(
     }
     parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "services": lambda: _services(deployment),
-        "tables": lambda: _crypto_lake(deployment, variables, "tables"),
-        "lag": lambda: _lag(settings, _crypto_lake(deployment, variables, "offsets")),
+        "tables": lambda: lake_rows("tables", variables),
+        "lag": lambda: _lag(settings, lake_rows("offsets", variables)),
         "last_events": lambda: _last_events(settings),
         "materializations": lambda: _materializations(settings),
     }
@@ -109,23 +107,6 @@ def _services(deployment: Deployment) -> list[dict[str, Any]]:
         }
         for name, item in Supervisor(deployment).processes().items()
     ]
-
-
-def _crypto_lake(
-    deployment: Deployment, variables: dict[str, str], command: str
-) -> list[dict[str, Any]]:
-    arguments = ["--data-dir", deployment.data_dir, command, "--format", "json"]
-    done = subprocess.run(  # noqa: S603 - our own program
-        [str(_BIN / "crypto-lake"), *arguments],
-        capture_output=True,
-        text=True,
-        env=variables,
-        check=False,
-    )
-    if done.returncode:
-        raise StackError(done.stderr.strip() or "crypto-lake failed")
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
-    return rows
 
 
 def _consumer(settings: Settings) -> Consumer:

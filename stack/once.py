@@ -1,6 +1,5 @@
 """`--once`: from the first recorded frame to the last row of gold, without waiting for a clock."""
 
-import json
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import httpx
 
 from shared.settings import Settings
 from stack.errors import StackError
+from stack.lake_command import lake_rows
 
 _POLL_S = 0.3
 _STALLED_S = 120
@@ -54,33 +54,30 @@ def wait_until_played(settings: Settings, progress: Callable[[str], None]) -> in
         time.sleep(_POLL_S)
 
 
-def row_counts(data_dir: str, environment: dict[str, str]) -> dict[str, int]:
-    """Return the rows of every table, as `crypto-lake` counts them; none while there is no lake."""
-    command = [str(_BIN / "crypto-lake"), "--data-dir", data_dir, "tables", "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)  # noqa: S603 - our own program
-    if done.returncode:
-        return {}
-    return {row["table"]: row["rows"] for row in json.loads(done.stdout)}
+def row_counts(environment: dict[str, str]) -> dict[str, int]:
+    """Return the rows of every table, as `crypto-lake` counts them; raises as `lake_rows`."""
+    return {row["table"]: row["rows"] for row in lake_rows("tables", environment)}
 
 
 def fill_lake(
-    data_dir: str, environment: dict[str, str], log: Path, progress: Callable[[str], None]
+    environment: dict[str, str], log: Path, progress: Callable[[str], None]
 ) -> dict[str, int]:
     """Run ticks until one brings nothing new; returns the rows per table.
 
     Raises:
-        StackError: a tick failed, or there is nothing in the lake.
+        StackError: a tick failed, or there is no lake after it.
     """
     counts: dict[str, int] = {}
     for number in range(1, 100):
         progress(f"tick {number}, {sum(counts.values()):,} rows so far")
         _tick(environment, log)
-        after = row_counts(data_dir, environment)
+        try:
+            after = row_counts(environment)
+        except StackError as error:
+            raise StackError(f"no lake after a tick: {error}; see {log}") from error
         if after == counts:
             break
         counts = after
-    if not counts:
-        raise StackError(f"the lake is empty after a tick; see {log}")
     return counts
 
 
