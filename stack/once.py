@@ -45,7 +45,9 @@ def wait_until_played(settings: Settings, progress: Callable[[str], None]) -> in
         progress(f"{sent:,} of {total:,} frames sent, {seen['produced']:,.0f} records in Kafka")
         # Each connection has received one acknowledgement beside its frames.
         has_all = seen["received"] >= total + seen["connections"]
-        if status["finished"] and has_all and seen["buffered"] == 0:
+        # While the spill is drained only the records in memory are buffered, the rest is on disk.
+        waiting = seen["buffered"] + seen["spill_records"]
+        if status["finished"] and has_all and waiting == 0:
             return int(total)
         if sent + seen["produced"] != last:
             last, moved = sent + seen["produced"], time.monotonic()
