@@ -146,9 +146,7 @@ def _prepare(wanted: Deployment) -> tuple[Settings, dict[str, str]]:
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(_REPO / "config" / "dagster.yaml", home / "dagster.yaml")
     if wanted.mode is Mode.RECORDING:
-        command = [sys.executable, "-m", "mock_exchange", "symbols", *wanted.recordings]
-        listing = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own program
-        symbols_file(wanted, base).write_bytes(listing.stdout)
+        symbols_file(wanted, base).write_bytes(recording.symbols_of(wanted.recordings))
     return settings, process_environment() | environment(wanted, base)
 
 

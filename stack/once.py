@@ -1,10 +1,10 @@
-"""`--once`: from the first recorded frame to the last row of gold, without waiting for a clock."""
+"""Playing recordings; `--once` from the first frame to the last row of gold, without waiting for a clock."""
 
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -18,6 +18,20 @@ _STALLED_S = 120
 _SHOWN_LOG = 3000
 _METRIC = re.compile(r"^crypto_(\w+?)(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)$", re.MULTILINE)
 _BIN = Path(sys.executable).parent
+
+
+def symbols_of(recordings: Sequence[str]) -> bytes:
+    """Return the symbols file of what the recordings hold.
+
+    Raises:
+        StackError: they cannot be played, with the player's reason.
+    """
+    command = [sys.executable, "-m", "mock_exchange", "symbols", *recordings]
+    listing = subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - our own program
+    if listing.returncode:
+        reason = listing.stderr.decode(errors="replace").strip()
+        raise StackError(f"--recording: {reason or 'cannot be played'}")
+    return listing.stdout
 
 
 def metrics(text: str) -> dict[str, float]:

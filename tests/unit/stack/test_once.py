@@ -1,3 +1,4 @@
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -7,9 +8,10 @@ from typing import ClassVar
 
 import pytest
 
+from shared.market.recording import Frame, FrameKind, write_frame
 from shared.settings import MockSettings, Settings, StreamingSettings
 from stack.errors import StackError
-from stack.once import metrics, wait_until_played
+from stack.once import metrics, symbols_of, wait_until_played
 
 METRICS = """# HELP crypto_received_total Frames received
 crypto_received_total{connection="a"} 10.0
@@ -98,3 +100,11 @@ def test_a_spill_that_is_not_drained_is_no_end_but_a_fault(monkeypatch):
         pytest.raises(StackError, match="nothing moved"),
     ):
         wait_until_played(settings, lambda _: None)
+
+
+def test_why_a_recording_cannot_be_played_is_said(tmp_path):
+    path = tmp_path / "odd.jsonl.gz"
+    with gzip.open(path, "wb") as file:
+        write_frame(file, Frame(1, FrameKind.WS, "wss://ws.okx.com/v5", '{"stream":"a@trade"}'))
+    with pytest.raises(StackError, match=r"--recording: wss://ws\.okx\.com/v5: no market that can"):
+        symbols_of([str(path)])
