@@ -13,6 +13,7 @@ from rich.table import Table
 
 from shared.errors import LakehouseError
 from shared.settings import PREFIX, Settings, load_settings, process_environment
+from stack import leftovers
 from stack import monitor as watching
 from stack import once as recording
 from stack.deployment import Deployment, Mode, environment, load, symbols_file
@@ -60,6 +61,7 @@ def deploy(
             f"already running in {wanted.data_dir}; ./monitor.sh shows it, ./stop.sh stops it"
         )
         return
+    leftovers.refuse(wanted)
     settings, variables = _prepare(wanted)
     table = services(wanted, settings, with_dagster=not once)
     launch(wanted, table, environment(wanted, load_settings()))
@@ -84,12 +86,22 @@ def stop(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Stop every service in order; the data stays. Exit 0 if nothing runs."""
     try:
         deployment = load(data_dir)
-        supervisor = Supervisor(deployment)
     except StackError as error:
         console.print(str(error))
         return
-    settings = _settings(deployment)
-    _stop(supervisor, services(deployment, settings, with_dagster=True))
+    table = services(deployment, _settings(deployment), with_dagster=True)
+    try:
+        supervisor = Supervisor(deployment)
+    except StackError as error:
+        found = leftovers.find(deployment)
+        if not found:
+            console.print(str(error))
+            return
+        console.print(f"supervisord is gone, ending what it started: {leftovers.named(found)}")
+    else:
+        _stop(supervisor, table)
+    with console.status("stopping") as status:
+        leftovers.end(deployment, table, lambda name: status.update(f"stopping {name}"))
     console.print("stopped")
 
 
@@ -116,8 +128,10 @@ def cleanup(
     if not (folder / "run" / "deployment.json").exists():
         console.print(f"{folder}: nothing was deployed here, nothing to delete")
         return
-    if _is_running(load(folder)):
+    deployment = load(folder)
+    if _is_running(deployment):
         raise StackError(f"{folder}: the stack is running. Stop it first: ./stop.sh")
+    leftovers.refuse(deployment)
     table = Table("folder", "MiB")
     for part in sorted(item for item in folder.iterdir() if item.is_dir()):
         size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())

@@ -60,7 +60,7 @@ autorestart=true
 startsecs=3
 startretries=80
 stopwaitsecs={service.stop_within_s}
-stopasgroup={"false" if service.name == "streaming" else "true"}
+stopasgroup={"true" if service.stops_with_children else "false"}
 killasgroup=true
 redirect_stderr=true
 stdout_logfile={_escaped(logs)}/{service.name}.log
