@@ -13,7 +13,7 @@ from rich.table import Table
 
 from shared.errors import LakehouseError
 from shared.settings import PREFIX, Settings, load_settings, process_environment
-from stack import leftovers
+from stack import cleaning, leftovers
 from stack import monitor as watching
 from stack import once as recording
 from stack.deployment import Deployment, Mode, environment, load, symbols_file
@@ -132,15 +132,20 @@ def cleanup(
     if _is_running(deployment):
         raise StackError(f"{folder}: the stack is running. Stop it first: ./stop.sh")
     leftovers.refuse(deployment)
+    parts, foreign = cleaning.contents(folder)
     table = Table("folder", "MiB")
-    for part in sorted(item for item in folder.iterdir() if item.is_dir()):
-        size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-        table.add_row(str(part), f"{size / 1024**2:,.1f}")
+    for part in parts:
+        table.add_row(str(part), f"{cleaning.size(part) / 1024**2:,.1f}")
     console.print(table)
+    if foreign:
+        names = ", ".join(path.name for path in foreign)
+        console.print(f"not the stack's, stays: {names}", markup=False)
     if not yes:
         typer.confirm("Delete all of this? It cannot be had again", abort=True)
-    shutil.rmtree(folder)
-    console.print(f"deleted {folder}")
+    cleaning.delete(parts)
+    if not foreign:
+        folder.rmdir()
+    console.print(f"deleted {', '.join(part.name for part in parts)} in {folder}", markup=False)
 
 
 def _prepare(wanted: Deployment) -> tuple[Settings, dict[str, str]]:
