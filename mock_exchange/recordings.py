@@ -18,8 +18,9 @@ _HOSTS = {
     "data-api": Market.SPOT,
     "fstream": Market.UM,
     "fapi": Market.UM,
+    "dstream": Market.CM,
+    "dapi": Market.CM,
 }
-_PLAYED = (Market.SPOT, Market.UM)
 _HEAD = '{"stream":"'
 
 
@@ -39,13 +40,13 @@ def market_of(frame: Frame) -> Market:
     Raises:
         ConfigurationError: no market that the mock plays.
     """
-    for market in _PLAYED:
+    for market in Market:
         if frame.connection.startswith(f"binance-{market}-"):
             return market
     found = _HOSTS.get((urlsplit(frame.url).hostname or "").partition(".")[0])
     if found is None:
         raise ConfigurationError(
-            frame.url, "no market that can be played", "Spot and um recordings can."
+            frame.url, "no market that can be played", "Binance recordings can."
         )
     return found
 

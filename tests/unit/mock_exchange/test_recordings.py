@@ -15,6 +15,8 @@ from shared.market.recording import Frame, FrameKind, write_frame
         ("https://data-api.binance.vision/api/v3/depth?symbol=X", "", Market.SPOT),
         ("wss://fstream.binance.com/market/stream", "binance-um-market-0", Market.UM),
         ("https://fapi.binance.com/fapi/v1/depth?symbol=X", "", Market.UM),
+        ("wss://dstream.binance.com/stream?streams=x", "", Market.CM),
+        ("ws://127.0.0.1:9472/stream", "binance-cm-0", Market.CM),
         ("ws://127.0.0.1:9471/public/stream", "binance-um-public-0", Market.UM),
         ("ws://127.0.0.1:9470/stream", "binance-spot-b-1", Market.SPOT),
     ],
