@@ -28,11 +28,11 @@ from shared.settings import MockSettings, load_settings
 
 app = typer.Typer(
     help="A venue on this machine that speaks Binance's protocol over real sockets. "
-    "Spot listens at CRYPTO_MOCK__PORT, um one port above, control (/status, /faults, /truth, /clients) nine above.",
+    "Spot listens at CRYPTO_MOCK__PORT, um one port above, cm two, control (/status, /faults, /truth, /clients) nine above.",
     no_args_is_help=True,
 )
 CONTROL_OFFSET = 9
-_MARKET_OFFSETS = {Market.SPOT: 0, Market.UM: 1}
+_MARKET_OFFSETS = {Market.SPOT: 0, Market.UM: 1, Market.CM: 2}
 
 _Symbols = Annotated[str, typer.Option(help="Comma-separated; empty for synthetic ones only.")]
 _SyntheticCount = Annotated[int, typer.Option(min=0, help="Synthetic symbols: SIM000USDT, …")]

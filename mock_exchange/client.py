@@ -57,7 +57,7 @@ class Client:
         """Say whether this client gets a stream's frames."""
         if stream not in self.streams:
             return False
-        if self.market is Market.SPOT:
+        if self.market is not Market.UM:
             return True
         is_public = stream.partition("@")[2].startswith(_PUBLIC)
         return self.route == ("/public" if is_public else "/market")

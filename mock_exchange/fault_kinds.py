@@ -1,7 +1,7 @@
 """The faults that the mock venue can have, as data: what a scenario file or `POST /faults` says.
 
 Every fault begins `at_s` seconds after the first subscriber (scenario) or after the request (control
-port), in one `market` or in both. `streams`, `calls` and `symbols` are shell patterns. A `count` is
+port), in one `market` or in all. `streams`, `calls` and `symbols` are shell patterns. A `count` is
 of frames or answers as they leave, over all connections; `for_s` is how long it lasts; without either
 it lasts until it is lifted. docs/mock_exchange.md has the table of kinds.
 """
@@ -34,7 +34,7 @@ class Fault(
     """When and in which market."""
 
     at_s: Seconds = 0.0
-    market: Literal["spot", "um"] | None = None
+    market: Literal["spot", "um", "cm"] | None = None
 
 
 class StreamFault(Fault, frozen=True, kw_only=True):

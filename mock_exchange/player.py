@@ -191,7 +191,7 @@ class Player:
         stream = stream_of(frame)
         if stream is None:
             return
-        market = market_of(frame.url)
+        market = market_of(frame)
         while (
             self._speed is None and not self._rewind and not self._is_subscribed_to(market, stream)
         ):
@@ -237,7 +237,7 @@ class Player:
         symbol = snapshot_symbol(frame)
         if symbol is None:
             return
-        key = (market_of(frame.url), symbol)
+        key = (market_of(frame), symbol)
         body = frame.raw.encode()
         snapshot = msgspec.json.decode(body, type=_Snapshot)
         self._book(key).snapshot(snapshot.lastUpdateId, snapshot.bids, snapshot.asks)

@@ -11,8 +11,16 @@ from shared.errors import ConfigurationError
 from shared.market.instruments import Market
 from shared.market.recording import Frame, FrameKind, read_frames
 
-_HOSTS = {"stream": Market.SPOT, "data-stream": Market.SPOT, "fstream": Market.UM}
-_REST_HOSTS = {"api": Market.SPOT, "data-api": Market.SPOT, "fapi": Market.UM}
+_HOSTS = {
+    "stream": Market.SPOT,
+    "data-stream": Market.SPOT,
+    "api": Market.SPOT,
+    "data-api": Market.SPOT,
+    "fstream": Market.UM,
+    "fapi": Market.UM,
+    "dstream": Market.CM,
+    "dapi": Market.CM,
+}
 _HEAD = '{"stream":"'
 
 
@@ -24,17 +32,23 @@ class Contents(msgspec.Struct, frozen=True):
     frames: int
 
 
-def market_of(url: str) -> Market:
-    """Return the market that a recorded address belongs to.
+def market_of(frame: Frame) -> Market:
+    """Return the market of a frame, by its connection's name or else its address.
+
+    What our recorder wrote beside a mock exchange has an address of this machine only.
 
     Raises:
-        ConfigurationError: an address of no market that the mock plays.
+        ConfigurationError: no market that the mock plays.
     """
-    host = (urlsplit(url).hostname or "").partition(".")[0]
-    market = _HOSTS.get(host) or _REST_HOSTS.get(host)
-    if market is None:
-        raise ConfigurationError(url, "no market that can be played", "Spot and um recordings can.")
-    return market
+    for market in Market:
+        if frame.connection.startswith(f"binance-{market}-"):
+            return market
+    found = _HOSTS.get((urlsplit(frame.url).hostname or "").partition(".")[0])
+    if found is None:
+        raise ConfigurationError(
+            frame.url, "no market that can be played", "Binance recordings can."
+        )
+    return found
 
 
 def stream_of(frame: Frame) -> str | None:
@@ -65,9 +79,9 @@ def contents(paths: list[Path]) -> Contents:
     for frame in frames(paths):
         if frame.kind is FrameKind.HTTP:
             if (symbol := snapshot_symbol(frame)) is not None:
-                snapshots.add((market_of(frame.url), symbol))
+                snapshots.add((market_of(frame), symbol))
         elif (stream := stream_of(frame)) is not None:
-            streams.setdefault(market_of(frame.url), set()).add(stream)
+            streams.setdefault(market_of(frame), set()).add(stream)
             count += 1
     return Contents(
         {market: frozenset(names) for market, names in streams.items()},

@@ -1,7 +1,7 @@
 """Binance's doors on this machine: WebSocket streams and REST on one port per market.
 
 Rules kept (Binance "WebSocket Streams"): combined and raw access, SUBSCRIBE, UNSUBSCRIBE and
-LIST_SUBSCRIPTIONS with acknowledgements, at most 5 (spot) or 10 (um) messages a second, ping frames.
+LIST_SUBSCRIPTIONS with acknowledgements, at most 5 (spot) or 10 (um, cm) messages a second, ping frames.
 On um, since 2026-04-23, a stream on the wrong route is acknowledged and never delivers.
 """
 
@@ -24,9 +24,9 @@ from mock_exchange.venue import RestError, Venue, refused
 from shared.clock import Clock
 from shared.market.instruments import Market
 
-_MESSAGES_PER_SECOND = {Market.SPOT: 5, Market.UM: 10}
-_PING_S = {Market.SPOT: 20.0, Market.UM: 180.0}
-_REST_PREFIX = {Market.SPOT: "/api/v3/", Market.UM: "/fapi/v1/"}
+_MESSAGES_PER_SECOND = {Market.SPOT: 5, Market.UM: 10, Market.CM: 10}
+_PING_S = {Market.SPOT: 20.0, Market.UM: 180.0, Market.CM: 180.0}
+_REST_PREFIX = {Market.SPOT: "/api/v3/", Market.UM: "/fapi/v1/", Market.CM: "/dapi/v1/"}
 _WEIGHTS = {
     Market.SPOT: {
         "depth": 50,
@@ -41,6 +41,13 @@ _WEIGHTS = {
         "aggTrades": 20,
         "trades": 5,
         "historicalTrades": 200,
+        "klines": 5,
+    },
+    Market.CM: {
+        "depth": 20,
+        "aggTrades": 20,
+        "trades": 5,
+        "historicalTrades": 20,
         "klines": 5,
     },
 }
@@ -98,7 +105,7 @@ class MockServer:
     def app(self, market: Market) -> web.Application:
         """Return the application of one market's port."""
         app = web.Application()
-        prefixes = [""] if market is Market.SPOT else ["", "/public", "/market"]
+        prefixes = ["", "/public", "/market"] if market is Market.UM else [""]
 
         async def stream(request: web.Request) -> web.StreamResponse:
             return await self._websocket(request, market)

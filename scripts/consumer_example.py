@@ -5,12 +5,14 @@ Example: python scripts/consumer_example.py --topic binance-trades --from-beginn
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from rich.console import Console
 from rich.json import JSON
+from rich.markup import escape
 
 from shared.market.codec import PAYLOAD_MARK, split_raw
 from shared.settings import load_settings
@@ -29,6 +31,20 @@ def readable(value: bytes) -> str:
         return json.dumps({"not JSON": value.decode(errors="backslashreplace")})
 
 
+def record_of(message: Message | None, tell: Callable[[KafkaError], None]) -> Message | None:
+    """Return what was polled if it is a record; `tell` hears of an error that may pass.
+
+    Raises:
+        KafkaException: an error that does not pass.
+    """
+    if message is None or (error := message.error()) is None:
+        return message
+    if error.fatal():
+        raise KafkaException(error)
+    tell(error)
+    return None
+
+
 def main(
     topic: Annotated[str, typer.Option(help="For example binance-trades or stream-status.")],
     from_beginning: Annotated[bool, typer.Option(help="Not only what comes from now on.")] = False,
@@ -37,8 +53,21 @@ def main(
 ) -> None:
     """Print a topic's records, key and offset first."""
     console = Console()
+
+    told: set[int] = set()
+
+    def tell(error: KafkaError) -> None:
+        # A broker that is away is reported at every attempt to reach it.
+        if error.code() in told:
+            return
+        told.add(error.code())
+        console.print(f"[red]Kafka: {escape(error.str())}[/red]")
+
     consumer = Consumer(
         {
+            # A broker that goes away is told here and comes with no message.
+            "error_cb": tell,
+            "log_level": 0,
             "bootstrap.servers": load_settings().kafka.bootstrap_servers,
             "group.id": "consumer-example",
             "auto.offset.reset": "earliest" if from_beginning else "latest",
@@ -52,16 +81,17 @@ def main(
         consumer.subscribe([topic])
         shown = 0
         while not limit or shown < limit:
-            message = consumer.poll(1.0)
-            if message is None or message.error():
+            message = record_of(consumer.poll(1.0), tell)
+            if message is None:
                 continue
+            told.clear()
             key = (message.key() or b"").decode()
             if symbol is None or key.endswith(f":{symbol}"):
                 console.print(f"{topic}[{message.partition()}]@{message.offset()} {key}")
                 console.print(JSON(readable(message.value() or b"")))
                 shown += 1
     except KafkaException as error:
-        console.print(f"[red]the broker does not answer: {error}[/red]")
+        console.print(f"[red]the broker does not answer: {escape(error.args[0].str())}[/red]")
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("stopped")

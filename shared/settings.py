@@ -161,7 +161,7 @@ class DagsterSettings(Section):
 
 
 class MockSettings(Section):
-    """The mock exchange: spot at `port`, um one above, control nine above."""
+    """The mock exchange: spot at `port`, um one above, cm two, control nine above."""
 
     host: str = "127.0.0.1"
     port: Port = 9470

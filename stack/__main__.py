@@ -13,6 +13,7 @@ from rich.table import Table
 
 from shared.errors import LakehouseError
 from shared.settings import PREFIX, Settings, load_settings, process_environment
+from stack import cleaning, leftovers
 from stack import monitor as watching
 from stack import once as recording
 from stack.deployment import Deployment, Mode, environment, load, symbols_file
@@ -60,6 +61,7 @@ def deploy(
             f"already running in {wanted.data_dir}; ./monitor.sh shows it, ./stop.sh stops it"
         )
         return
+    leftovers.refuse(wanted)
     settings, variables = _prepare(wanted)
     table = services(wanted, settings, with_dagster=not once)
     launch(wanted, table, environment(wanted, load_settings()))
@@ -84,12 +86,22 @@ def stop(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Stop every service in order; the data stays. Exit 0 if nothing runs."""
     try:
         deployment = load(data_dir)
-        supervisor = Supervisor(deployment)
     except StackError as error:
         console.print(str(error))
         return
-    settings = _settings(deployment)
-    _stop(supervisor, services(deployment, settings, with_dagster=True))
+    table = services(deployment, _settings(deployment), with_dagster=True)
+    try:
+        supervisor = Supervisor(deployment)
+    except StackError as error:
+        found = leftovers.find(deployment)
+        if not found:
+            console.print(str(error))
+            return
+        console.print(f"supervisord is gone, ending what it started: {leftovers.named(found)}")
+    else:
+        _stop(supervisor, table)
+    with console.status("stopping") as status:
+        leftovers.end(deployment, table, lambda name: status.update(f"stopping {name}"))
     console.print("stopped")
 
 
@@ -116,17 +128,24 @@ def cleanup(
     if not (folder / "run" / "deployment.json").exists():
         console.print(f"{folder}: nothing was deployed here, nothing to delete")
         return
-    if _is_running(load(folder)):
+    deployment = load(folder)
+    if _is_running(deployment):
         raise StackError(f"{folder}: the stack is running. Stop it first: ./stop.sh")
+    leftovers.refuse(deployment)
+    parts, foreign = cleaning.contents(folder)
     table = Table("folder", "MiB")
-    for part in sorted(item for item in folder.iterdir() if item.is_dir()):
-        size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-        table.add_row(str(part), f"{size / 1024**2:,.1f}")
+    for part in parts:
+        table.add_row(str(part), f"{cleaning.size(part) / 1024**2:,.1f}")
     console.print(table)
+    if foreign:
+        names = ", ".join(path.name for path in foreign)
+        console.print(f"not the stack's, stays: {names}", markup=False)
     if not yes:
         typer.confirm("Delete all of this? It cannot be had again", abort=True)
-    shutil.rmtree(folder)
-    console.print(f"deleted {folder}")
+    cleaning.delete(parts)
+    if not foreign:
+        folder.rmdir()
+    console.print(f"deleted {', '.join(part.name for part in parts)} in {folder}", markup=False)
 
 
 def _prepare(wanted: Deployment) -> tuple[Settings, dict[str, str]]:
@@ -146,9 +165,7 @@ def _prepare(wanted: Deployment) -> tuple[Settings, dict[str, str]]:
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(_REPO / "config" / "dagster.yaml", home / "dagster.yaml")
     if wanted.mode is Mode.RECORDING:
-        command = [sys.executable, "-m", "mock_exchange", "symbols", *wanted.recordings]
-        listing = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own program
-        symbols_file(wanted, base).write_bytes(listing.stdout)
+        symbols_file(wanted, base).write_bytes(recording.symbols_of(wanted.recordings))
     return settings, process_environment() | environment(wanted, base)
 
 
@@ -177,7 +194,7 @@ def _run_once(wanted: Deployment, settings: Settings, variables: dict[str, str])
         frames = recording.wait_until_played(settings, status.update)
         console.print(f"{frames:,} frames played and acknowledged by Kafka")
         log = wanted.log_dir / "ticks.log"
-        counts = recording.fill_lake(wanted.data_dir, variables, log, status.update)
+        counts = recording.fill_lake(variables, log, status.update)
     table = Table("table", "rows")
     for name, rows in counts.items():
         table.add_row(name, f"{rows:,}")

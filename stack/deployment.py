@@ -97,18 +97,20 @@ def ports(settings: Settings, mode: Mode) -> dict[int, str]:
         settings.dagster.port: "Dagster",
     }
     if mode is not Mode.LIVE:
-        found |= {settings.mock.port + step: "mock exchange" for step in (0, 1, 9)}
+        found |= {settings.mock.port + step: "mock exchange" for step in (0, 1, 2, 9)}
     return found
 
 
 def _mock_addresses(host: str, port: int) -> dict[tuple[str, str], str]:
-    spot, um = f"{host}:{port}", f"{host}:{port + 1}"
+    spot, um, cm = (f"{host}:{port + step}" for step in range(3))
     return {
         ("binance", "spot_ws_url"): f"ws://{spot}",
         ("binance", "spot_rest_url"): f"http://{spot}",
         ("binance", "um_public_ws_url"): f"ws://{um}/public",
         ("binance", "um_market_ws_url"): f"ws://{um}/market",
         ("binance", "um_rest_url"): f"http://{um}",
+        ("binance", "cm_ws_url"): f"ws://{cm}",
+        ("binance", "cm_rest_url"): f"http://{cm}",
         ("binance", "archive_url"): f"http://{spot}",
     }
 

@@ -1,13 +1,11 @@
 """Terminal status: services, Kafka against the lake, last events, last materializations, rows."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import msgspec
@@ -17,16 +15,25 @@ from rich.live import Live
 from rich.table import Table
 
 from shared.clock import SystemClock
+from shared.errors import LakehouseError
+from shared.market.topics import message_key
 from shared.settings import Settings
+from shared.symbol_manager import SymbolBook, load_symbols
 from stack.deployment import Deployment
-from stack.errors import StackError
+from stack.lake_command import lake_rows
 from stack.supervision import Supervisor
 
 _REFRESH_S = 5
 _TAIL = 200
 _TIMEOUT_S = 5
 _MATERIALIZATIONS = "{assetNodes{assetKey{path} assetMaterializations(limit:1){timestamp}}}"
-_BIN = Path(sys.executable).parent
+# The channels whose events go to the trades topics.
+_TRADE_CHANNELS = frozenset({"aggTrade", "trade"})
+_Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _Received(msgspec.Struct):
+    received_ns: _Nanoseconds
 
 
 def show(
@@ -66,15 +73,15 @@ def collect(
     }
     parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "services": lambda: _services(deployment),
-        "tables": lambda: _crypto_lake(deployment, variables, "tables"),
-        "lag": lambda: _lag(settings, _crypto_lake(deployment, variables, "offsets")),
+        "tables": lambda: lake_rows("tables", variables),
+        "lag": lambda: _lag(settings, lake_rows("offsets", variables)),
         "last_events": lambda: _last_events(settings),
         "materializations": lambda: _materializations(settings),
     }
     for name, part in parts.items():
         try:
             status[name] = part()
-        except (StackError, KafkaException, httpx.HTTPError) as error:
+        except (LakehouseError, KafkaException, httpx.HTTPError) as error:
             status[name] = []
             status["faults"].append(f"{name}: {error}")
     return status
@@ -89,7 +96,7 @@ def render(status: dict[str, Any]) -> Group:
             *(rows[0] if rows else ()), title=name.replace("_", " "), title_justify="left"
         )
         for row in rows:
-            table.add_row(*(str(value) for value in row.values()))
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
         tables.append(table)
     return Group(*tables, *status["faults"])
 
@@ -109,23 +116,6 @@ def _services(deployment: Deployment) -> list[dict[str, Any]]:
         }
         for name, item in Supervisor(deployment).processes().items()
     ]
-
-
-def _crypto_lake(
-    deployment: Deployment, variables: dict[str, str], command: str
-) -> list[dict[str, Any]]:
-    arguments = ["--data-dir", deployment.data_dir, command, "--format", "json"]
-    done = subprocess.run(  # noqa: S603 - our own program
-        [str(_BIN / "crypto-lake"), *arguments],
-        capture_output=True,
-        text=True,
-        env=variables,
-        check=False,
-    )
-    if done.returncode:
-        raise StackError(done.stderr.strip() or "crypto-lake failed")
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
-    return rows
 
 
 def _consumer(settings: Settings) -> Consumer:
@@ -153,6 +143,7 @@ def _lag(settings: Settings, offsets: list[dict[str, Any]]) -> list[dict[str, An
 
 def _last_events(settings: Settings) -> list[dict[str, Any]]:
     """Per symbol: the newest trade among the last records of the trades topics."""
+    configured = traded_symbols(load_symbols(settings.paths.symbols_file))
     consumer = _consumer(settings)
     topics = consumer.list_topics(timeout=_TIMEOUT_S).topics
     newest: dict[str, int] = {}
@@ -165,19 +156,46 @@ def _last_events(settings: Settings) -> list[dict[str, Any]]:
             start = max(low, high - _TAIL)
             consumer.assign([TopicPartition(topic, partition, start)])
             for message in consumer.consume(high - start, timeout=_TIMEOUT_S):
-                key = (message.key() or b"").decode()
-                event = msgspec.json.decode(message.value() or b"{}", type=dict[str, Any])
-                newest[key] = max(newest.get(key, 0), event.get("received_ns", 0))
+                if message.error() is None:
+                    note_newest(newest, message.key(), message.value())
     consumer.close()
-    now_ns = SystemClock().now_ns()
-    return [
-        {
-            "symbol": key,
-            "last_trade_received": _text(time_ns / 1e9),
-            "seconds_ago": round((now_ns - time_ns) / 1e9, 1),
-        }
-        for key, time_ns in sorted(newest.items())
-    ]
+    return last_events(newest, configured, SystemClock().now_ns())
+
+
+def traded_symbols(book: SymbolBook) -> set[str]:
+    """Return the message keys of the enabled symbols whose trades are collected."""
+    return {
+        message_key(entry.instrument.market, entry.instrument.symbol)
+        for entry in book.entries
+        if entry.enabled and not _TRADE_CHANNELS.isdisjoint(entry.channels)
+    }
+
+
+def note_newest(newest: dict[str, int], key: str | bytes | None, value: str | bytes | None) -> None:
+    """Keep a record's receive time by its key if it is the newest; what is no trade is left out."""
+    try:
+        name = key.decode() if isinstance(key, bytes) else key or ""
+        time_ns = msgspec.json.decode(value or b"", type=_Received).received_ns
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return
+    newest[name] = max(newest.get(name, 0), time_ns)
+
+
+def last_events(newest: dict[str, int], configured: set[str], now_ns: int) -> list[dict[str, Any]]:
+    """Return a row per symbol; a configured one without a trade among those looked at says so."""
+    rows: list[dict[str, Any]] = []
+    for key in sorted(configured | newest.keys()):
+        time_ns = newest.get(key)
+        rows.append(
+            {
+                "symbol": key,
+                "last_trade_received": "none seen lately"
+                if time_ns is None
+                else _text(time_ns / 1e9),
+                "seconds_ago": None if time_ns is None else round((now_ns - time_ns) / 1e9, 1),
+            }
+        )
+    return rows
 
 
 def _materializations(settings: Settings) -> list[dict[str, Any]]:

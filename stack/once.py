@@ -1,23 +1,37 @@
-"""`--once`: from the first recorded frame to the last row of gold, without waiting for a clock."""
+"""Playing recordings; `--once` from the first frame to the last row of gold, without waiting for a clock."""
 
-import json
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
 
 from shared.settings import Settings
 from stack.errors import StackError
+from stack.lake_command import lake_rows
 
 _POLL_S = 0.3
 _STALLED_S = 120
 _SHOWN_LOG = 3000
 _METRIC = re.compile(r"^crypto_(\w+?)(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)$", re.MULTILINE)
 _BIN = Path(sys.executable).parent
+
+
+def symbols_of(recordings: Sequence[str]) -> bytes:
+    """Return the symbols file of what the recordings hold.
+
+    Raises:
+        StackError: they cannot be played, with the player's reason.
+    """
+    command = [sys.executable, "-m", "mock_exchange", "symbols", *recordings]
+    listing = subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - our own program
+    if listing.returncode:
+        reason = listing.stderr.decode(errors="replace").strip()
+        raise StackError(f"--recording: {reason or 'cannot be played'}")
+    return listing.stdout
 
 
 def metrics(text: str) -> dict[str, float]:
@@ -45,7 +59,9 @@ def wait_until_played(settings: Settings, progress: Callable[[str], None]) -> in
         progress(f"{sent:,} of {total:,} frames sent, {seen['produced']:,.0f} records in Kafka")
         # Each connection has received one acknowledgement beside its frames.
         has_all = seen["received"] >= total + seen["connections"]
-        if status["finished"] and has_all and seen["buffered"] == 0:
+        # While the spill is drained only the records in memory are buffered, the rest is on disk.
+        waiting = seen["buffered"] + seen["spill_records"]
+        if status["finished"] and has_all and waiting == 0:
             return int(total)
         if sent + seen["produced"] != last:
             last, moved = sent + seen["produced"], time.monotonic()
@@ -54,33 +70,30 @@ def wait_until_played(settings: Settings, progress: Callable[[str], None]) -> in
         time.sleep(_POLL_S)
 
 
-def row_counts(data_dir: str, environment: dict[str, str]) -> dict[str, int]:
-    """Return the rows of every table, as `crypto-lake` counts them; none while there is no lake."""
-    command = [str(_BIN / "crypto-lake"), "--data-dir", data_dir, "tables", "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)  # noqa: S603 - our own program
-    if done.returncode:
-        return {}
-    return {row["table"]: row["rows"] for row in json.loads(done.stdout)}
+def row_counts(environment: dict[str, str]) -> dict[str, int]:
+    """Return the rows of every table, as `crypto-lake` counts them; raises as `lake_rows`."""
+    return {row["table"]: row["rows"] for row in lake_rows("tables", environment)}
 
 
 def fill_lake(
-    data_dir: str, environment: dict[str, str], log: Path, progress: Callable[[str], None]
+    environment: dict[str, str], log: Path, progress: Callable[[str], None]
 ) -> dict[str, int]:
     """Run ticks until one brings nothing new; returns the rows per table.
 
     Raises:
-        StackError: a tick failed, or there is nothing in the lake.
+        StackError: a tick failed, or there is no lake after it.
     """
     counts: dict[str, int] = {}
     for number in range(1, 100):
         progress(f"tick {number}, {sum(counts.values()):,} rows so far")
         _tick(environment, log)
-        after = row_counts(data_dir, environment)
+        try:
+            after = row_counts(environment)
+        except StackError as error:
+            raise StackError(f"no lake after a tick: {error}; see {log}") from error
         if after == counts:
             break
         counts = after
-    if not counts:
-        raise StackError(f"the lake is empty after a tick; see {log}")
     return counts
 
 

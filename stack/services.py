@@ -24,6 +24,11 @@ class Service:
     stop_within_s: int = 30
     setup: tuple[str, ...] = ()
 
+    @property
+    def stops_with_children(self) -> bool:
+        """Whether its children are asked to stop too; the collector ends its own."""
+        return self.name != "streaming"
+
 
 def services(deployment: Deployment, settings: Settings, *, with_dagster: bool) -> list[Service]:
     """Return this deployment's services in starting order; they stop in the reverse order."""

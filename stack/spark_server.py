@@ -7,6 +7,7 @@ for it, so `python -m stack.spark_server` starts the same gRPC service itself, b
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,12 +60,15 @@ def address(settings: Settings) -> tuple[str, int]:
 def main() -> int:
     """Serve until a signal comes (0) or the JVM dies (1)."""
     settings = load_settings()
-    (settings.paths.data_dir / "spark" / "tmp").mkdir(parents=True, exist_ok=True)
+    conf = spark_conf(settings)
+    # Connect keeps what clients send in `artifacts` in its working directory, and has no setting for it.
+    Path(conf["spark.local.dir"]).mkdir(parents=True, exist_ok=True)
+    os.chdir(Path(conf["spark.local.dir"]).parent)
     # Connect starts its Python workers by this variable and by no configuration; without it by the
     # PATH's python3, which knows neither pyarrow nor us.
     os.environ["PYSPARK_PYTHON"] = sys.executable  # noqa: TID251 - the JVM's, not a setting of ours
     builder = SparkSession.builder.master(f"local[{settings.spark.cores}]")
-    for key, value in spark_conf(settings).items():
+    for key, value in conf.items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     jvm: Any = session._jvm  # noqa: SLF001 - pyspark has no public door to its JVM

@@ -1,9 +1,11 @@
 """supervisord: its configuration, and starting and stopping services through its socket."""
 
+import re
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -28,15 +30,18 @@ def configuration(
     supervisord waits one second longer before each further restart; a service that keeps failing
     is tried for about an hour before it is given up.
     """
-    run, logs = deployment.run_dir, deployment.log_dir
-    variables = ",".join(f'{name}="{_escaped(value)}"' for name, value in environment.items())
+    run, logs = _escaped(str(deployment.run_dir)), _escaped(str(deployment.log_dir))
+    # supervisord expands the environment and a program's log twice.
+    variables = ",".join(
+        f"{name}={_escaped(_escaped(_quoted(value)))}" for name, value in environment.items()
+    )
     head = f"""\
 [supervisord]
 nodaemon=false
 pidfile={run}/supervisord.pid
 logfile={logs}/supervisord.log
 childlogdir={logs}
-directory={_REPO}
+directory={_escaped(str(_REPO))}
 environment={variables}
 
 [unix_http_server]
@@ -49,16 +54,16 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
     return head + "".join(
         f"""
 [program:{service.name}]
-command={_escaped(subprocess.list2cmdline(service.command))}
+command={_escaped(_command_line(service.command))}
 autostart=false
 autorestart=true
 startsecs=3
 startretries=80
 stopwaitsecs={service.stop_within_s}
-stopasgroup={"false" if service.name == "streaming" else "true"}
+stopasgroup={"true" if service.stops_with_children else "false"}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={logs}/{service.name}.log
+stdout_logfile={_escaped(logs)}/{service.name}.log
 stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=3
 """
@@ -141,6 +146,20 @@ def launch(deployment: Deployment, services: list[Service], environment: dict[st
         if not name.startswith("SPARK_")
     }
     subprocess.run([supervisord, "-c", str(config)], check=True, env=inherited)  # noqa: S603 - our own program
+
+
+def _command_line(command: Sequence[str]) -> str:
+    """Return a command as supervisord splits it.
+
+    A space before `;` or `#` would begin a comment even inside quotes; closing and opening them in
+    between changes nothing for the shell's rules.
+    """
+    return re.sub(r"(\s)([;#])", r"\1''\2", shlex.join(command))
+
+
+def _quoted(value: str) -> str:
+    """Return a value of the environment in the quotes that it does not hold itself."""
+    return f"'{value}'" if '"' in value else f'"{value}"'
 
 
 def _escaped(text: str) -> str:

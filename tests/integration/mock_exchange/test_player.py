@@ -8,12 +8,14 @@ import zipfile
 from pathlib import Path
 
 import httpx
+from aiohttp import web
 from websockets.asyncio.client import connect
 
 from mock_exchange.fault_kinds import decode_faults
 from mock_exchange.player import Player
 from mock_exchange.server import MockServer
 from shared.clock import SystemClock
+from shared.market.instruments import Market
 from shared.market.recording import Frame, FrameKind, write_frame
 
 TRADES = "btcusdt@aggTrade"
@@ -46,6 +48,41 @@ def recording(path: Path) -> Path:
                 url = f"{rest}?symbol=BTCUSDT&limit=1000"
                 write_frame(file, Frame(number * 1000, FrameKind.HTTP, url, book))
     return path
+
+
+async def test_coin_margined_frames_of_our_own_recorder_are_played(tmp_path):
+    path = tmp_path / "own.jsonl.gz"
+    stream = "btcusd_perp@depth@100ms"
+    address, connection = "ws://127.0.0.1:9472/stream", "binance-cm-0"
+    book = json.dumps({"lastUpdateId": 1, "bids": [["1.0", "1.0"]], "asks": []})
+    asked = "http://127.0.0.1:9472/dapi/v1/depth?symbol=BTCUSD_PERP&limit=1000"
+    with gzip.open(path, "wb") as file:
+        write_frame(file, Frame(1, FrameKind.HTTP, asked, book, connection, 1))
+        for number in (1, 2, 3):
+            data = delta(number) | {"pu": number - 1}
+            text = json.dumps({"stream": stream, "data": data}, separators=(",", ":"))
+            write_frame(file, Frame(number, FrameKind.WS, address, text, connection, 1))
+    server = MockServer(SystemClock())
+    server.venue = Player([path], server, SystemClock())
+    runner = web.AppRunner(server.app(Market.CM), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    running = asyncio.create_task(server.run())
+    place = f"127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with (
+            asyncio.timeout(20),
+            httpx.AsyncClient(trust_env=False) as http,
+            connect(f"ws://{place}/stream?streams={stream}") as client,
+        ):
+            depth = f"http://{place}/dapi/v1/depth?symbol=BTCUSD_PERP"
+            assert (await http.get(depth)).json()["lastUpdateId"] == 1
+            seen = [json.loads(await client.recv())["data"]["u"] for _ in range(3)]
+            assert seen == [1, 2, 3]
+            assert (await http.get(depth)).json()["lastUpdateId"] == 3
+    finally:
+        running.cancel()
+        await runner.cleanup()
 
 
 async def test_what_was_played_can_be_told_again_by_id(serving, tmp_path):

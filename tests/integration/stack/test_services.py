@@ -5,6 +5,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from pyspark.sql import SparkSession
 
+from tests.conftest import REPO
+
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]
 
 
@@ -29,3 +31,11 @@ def test_spark_reads_what_kafka_acknowledged(kafka_broker: str, spark: SparkSess
 def test_python_functions_run_beside_the_server(spark: SparkSession) -> None:
     doubled = spark.range(10).groupBy("id").applyInPandas(lambda group: group * 2, "id long")
     assert sorted(row.id for row in doubled.collect()) == list(range(0, 20, 2))
+
+
+def test_what_spark_keeps_of_its_clients_lies_in_its_own_folder(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert spark.range(1).count() == 1
+    assert list(tmp_path_factory.getbasetemp().glob("spark*/spark/artifacts/spark-*"))
+    assert not (REPO / "artifacts").exists()

@@ -71,7 +71,7 @@ def test_without_faults_a_frame_leaves_as_it_is():
         ({"kind": "drop", "streams": ""}, "length >= 1 - at `$.streams`"),
         ({"kind": "drop", "at_s": -1}, ">= 0.0 - at `$.at_s`"),
         ({"kind": "drop", "at_s": 1e300}, "<= 10000000.0 - at `$.at_s`"),
-        ({"kind": "drop", "market": "cm"}, "'cm' - at `$.market`"),
+        ({"kind": "drop", "market": "moon"}, "'moon' - at `$.market`"),
         ({"kind": "skip", "count": 1.5}, "got `float` - at `$.count`"),
         ({"kind": "close", "code": 7}, ">= 1000 - at `$.code`"),
         ({"kind": "rest_error", "status": 200}, ">= 400 - at `$.status`"),

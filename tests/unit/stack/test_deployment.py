@@ -23,7 +23,9 @@ def test_only_a_demo_or_recording_leads_to_the_mock(tmp_path):
     assert "CRYPTO_BINANCE__SPOT_WS_URL" not in live
     assert demo["CRYPTO_BINANCE__SPOT_WS_URL"] == "ws://127.0.0.1:9470"
     assert demo["CRYPTO_BINANCE__UM_MARKET_WS_URL"] == "ws://127.0.0.1:9471/market"
-    assert 9470 in ports(Settings(), Mode.DEMO)
+    assert demo["CRYPTO_BINANCE__CM_WS_URL"] == "ws://127.0.0.1:9472"
+    assert demo["CRYPTO_BINANCE__CM_REST_URL"] == "http://127.0.0.1:9472"
+    assert {9470, 9471, 9472, 9479} <= ports(Settings(), Mode.DEMO).keys()
     assert 9470 not in ports(Settings(), Mode.LIVE)
 
 

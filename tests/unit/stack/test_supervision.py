@@ -1,6 +1,8 @@
 import configparser
+import shlex
 
 import pytest
+from supervisor.options import ServerOptions
 
 from shared.settings import Settings
 from stack.deployment import Deployment, Mode, environment
@@ -39,7 +41,32 @@ def test_supervisord_listens_on_a_socket_only_restarts_and_logs_per_service(tmp_
         assert program["autorestart"] == "true"
         assert program["killasgroup"] == "true"
         assert program["stdout_logfile"].endswith(f"{item.name}.log")
-    assert '50%%/dagster"' in parser["supervisord"]["environment"]
+
+
+def test_supervisord_reads_every_path_and_argument_as_it_was_meant(tmp_path):
+    folder = tmp_path / "it's 50% mine"
+    recordings = ("a's.gz", 'b "c".gz', "d ;e #f.gz", "g %(here)s.gz", "h$HOME.gz")
+    deployment = Deployment(str(folder), 0, Mode.RECORDING, recordings)
+    deployment.log_dir.mkdir(parents=True)
+    deployment.run_dir.mkdir()
+    table = services(deployment, Settings(), with_dagster=True)
+    variables = environment(deployment, Settings())
+    path = deployment.run_dir / "supervisord.conf"
+    path.write_text(configuration(deployment, table, variables))
+    options = ServerOptions()
+    options.configfile = str(path)
+    options.read_config(str(path))
+    section = options.configroot.supervisord
+    assert section.environment == variables
+    assert section.logfile == str(deployment.log_dir / "supervisord.log")
+    assert section.pidfile == str(deployment.run_dir / "supervisord.pid")
+    programs = {group.name: group.process_configs[0] for group in section.process_group_configs}
+    assert programs.keys() == {item.name for item in table}
+    for item in table:
+        assert tuple(shlex.split(programs[item.name].command)) == item.command
+        assert programs[item.name].stdout_logfile == str(deployment.log_dir / f"{item.name}.log")
+    socket = section.server_configs[0]["file"]
+    assert socket == str(deployment.run_dir / "supervisor.sock")
 
 
 def test_a_stack_that_does_not_run_is_said_so(tmp_path):
