@@ -1,6 +1,7 @@
 """Recompute and compare: what the lake says of itself, checked from its own lower layers.
 
-Each check is one query that returns the rows that are wrong; none is what one wants.
+Each check is one query that returns the rows that are wrong; none is what one wants. Candles are computed
+again; books are not, as that takes every change of a book into memory: they are only looked at.
 """
 
 from dataclasses import dataclass
