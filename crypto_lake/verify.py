@@ -1,6 +1,7 @@
 """Recompute and compare: what the lake says of itself, checked from its own lower layers.
 
-Each check is one query that returns the rows that are wrong; none is what one wants.
+Each check is one query that returns the rows that are wrong; none is what one wants. Candles are computed
+again; books are not, as that takes every change of a book into memory: they are only looked at.
 """
 
 from dataclasses import dataclass
@@ -20,19 +21,34 @@ _KEYS = {
     "gold_ohlcv": f"{_IDENTITY}, interval, window_start",
     "gold_book_metrics": f"{_IDENTITY}, channel, window_start",
 }
-# A fill counts once: as a trade, else through the aggregate trade that spans it; futures fills only
-# when executed in the book. The same rule as crypto_pipeline's, on purpose written independently.
-_FILLS = """
-select exchange, market, symbol, trade_time, trade_sequence, price, quantity, quote_quantity, side,
-       case when channel = 'trade' then 1
-            else last_trade_id::bigint - first_trade_id::bigint + 1 end as fill_count
-from silver_trades t
-where (channel = 'trade' and coalesce(execution_type, 'MARKET') = 'MARKET' and quantity > 0)
-   or (channel = 'aggTrade' and not exists (
-        from silver_trades s
-        where s.channel = 'trade' and s.exchange = t.exchange and s.market = t.market
-          and s.symbol = t.symbol and s.trade_id = t.last_trade_id))
-"""
+# A fill counts once. Of a UTC day: an aggregate trade gives way to the single trades in its span if their
+# quantities add up to its own, else they give way to it; single futures trades are fills only when executed
+# in the book. The same rule as crypto_pipeline's (`transforms.gold.forms` says why), on purpose written
+# independently. Spans do not overlap: the greatest end so far is that of the nearest one.
+_FILLS = f"""
+with told as (
+  select *, channel = 'aggTrade' as is_aggregate,
+         coalesce(first_trade_id, trade_id)::bigint as first_id,
+         coalesce(last_trade_id, trade_id)::bigint as last_id
+  from silver_trades
+  where channel = 'aggTrade'
+     or (channel = 'trade' and coalesce(execution_type, 'MARKET') = 'MARKET' and quantity > 0)
+), placed as (
+  select *, max(last_id) filter (is_aggregate) over (
+    partition by {_IDENTITY}, date order by first_id, is_aggregate desc
+    rows unbounded preceding) as span_end
+  from told
+), judged as (
+  select *, coalesce(last_id <= span_end, false) as is_inside,
+         sum(quantity) filter (not is_aggregate) over span
+           is not distinct from max(quantity) filter (is_aggregate) over span as is_whole
+  from placed
+  window span as (partition by {_IDENTITY}, date, span_end, coalesce(last_id <= span_end, false))
+)
+select {_IDENTITY}, trade_time, first_id, price, quantity, quote_quantity, side,
+       last_id - first_id + 1 as fill_count
+from judged where if(is_aggregate, not is_whole, is_whole or not is_inside)
+"""  # noqa: S608 - constants above
 _COMPARED = (
     "open",
     "high",
@@ -100,8 +116,8 @@ def _candles(interval: str, seconds: int) -> Check:
     sql = f"""
     with fills as ({_FILLS}), recomputed as (
       select {_IDENTITY}, time_bucket(interval '{seconds} seconds', trade_time) as window_start,
-             arg_min(price, (trade_time, trade_sequence)) as open, max(price) as high,
-             min(price) as low, arg_max(price, (trade_time, trade_sequence)) as close,
+             arg_min(price, (trade_time, first_id)) as open, max(price) as high,
+             min(price) as low, arg_max(price, (trade_time, first_id)) as close,
              sum(quantity) as volume, sum(quote_quantity) as quote_volume,
              sum(fill_count) as trade_count,
              sum(if(side = 'buy', quantity, 0)) as taker_buy_volume,

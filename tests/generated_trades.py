@@ -1,4 +1,4 @@
-"""Trades of four instruments as whole numbers: every form in which fills come to the lake.
+"""Trades of five instruments as whole numbers: every form in which fills come to the lake.
 
 Prices and quantities are in units of 10^-8, times in µs. A row has `is_counted`: whether gold must count it.
 """
@@ -28,7 +28,8 @@ class Kind:
 
 KINDS = (
     Kind("spot", "BTCUSDT", 6_000_000_000_000, 150_000_000, 1_000, "trade"),
-    Kind("um", "BTCUSDT", 6_010_000_000_000, 10_000_000, 100_000, "futures"),
+    Kind("um", "BTCUSDT", 6_010_000_000_000, 10_000_000, 100_000, "trade"),
+    Kind("um", "ETHUSDT", 250_100_000_000, 1_000_000, 100_000, "both"),
     Kind("spot", "ETHUSDT", 250_000_000_000, 7_000_000, 10_000, "both"),
     Kind("spot", "SHIBUSDT", 3_900, 1, 100_000_000, "aggTrade"),
 )
@@ -45,37 +46,69 @@ def generate(count: int, seed: int = 1) -> pl.DataFrame:
 
 def _of(kind: Kind, count: int, random: np.random.Generator) -> pl.DataFrame:
     fills = _fills(kind, count, random)
-    aggregates = fills.group_by("order", maintain_order=True).agg(
-        pl.col("time", "price", "is_buy", "execution_type").first(),
-        pl.col("quantity").sum(),
-        pl.col("id").first().alias("first_id"),
-        pl.col("id").last().alias("last_id"),
-        pl.len().cast(pl.Int64).alias("fill_count"),
-    )
-    aggregates = aggregates.with_columns(
-        pl.col("order").alias("id"), pl.lit("aggTrade").alias("channel")
-    )
+    is_of_book = pl.col("execution_type").fill_null("MARKET") == "MARKET"
     singles = fills.with_columns(
         pl.lit("trade").alias("channel"),
         pl.lit(None, pl.Int64).alias("first_id"),
         pl.lit(None, pl.Int64).alias("last_id"),
         pl.lit(1, pl.Int64).alias("fill_count"),
-    ).select(aggregates.columns)
-    middle = len(aggregates) // 2
-    if kind.channels == "both":  # the single fills are subscribed to half-way
-        rows = [
-            aggregates.with_columns((pl.col("order") < middle).alias("is_counted")),
-            singles.filter(pl.col("order") >= middle).with_columns(is_counted=True),
-        ]
-    elif kind.channels == "aggTrade":
-        rows = [aggregates.with_columns(is_counted=True)]
-    else:
-        is_counted = (pl.col("execution_type").fill_null("MARKET") == "MARKET") & (
-            pl.col("quantity") > 0
+        (is_of_book & (pl.col("quantity") > 0)).alias("is_counted"),
+    )
+    aggregates = (
+        singles.filter("is_counted")
+        .group_by("order", maintain_order=True)
+        .agg(
+            pl.col("time", "price", "is_buy", "is_counted").first(),
+            pl.col("quantity").sum(),
+            pl.lit(None, pl.String).alias("execution_type"),
+            pl.col("id").first().alias("first_id"),
+            pl.col("id").last().alias("last_id"),
         )
-        rows = [singles.with_columns(is_counted.alias("is_counted"))]
-    return pl.concat(rows).with_columns(
+        .with_columns(
+            pl.col("order").alias("id"),
+            pl.lit("aggTrade").alias("channel"),
+            (pl.col("last_id") - pl.col("first_id") + 1).alias("fill_count"),
+        )
+        .select(singles.columns)
+    )
+    match kind.channels:
+        case "both":
+            rows = _both(singles, aggregates, random)
+        case "aggTrade":
+            rows = aggregates
+        case _:
+            rows = singles
+    return rows.with_columns(
         pl.lit(kind.market).alias("market"), pl.lit(kind.symbol).alias("symbol")
+    )
+
+
+def _both(
+    singles: pl.DataFrame, aggregates: pl.DataFrame, random: np.random.Generator
+) -> pl.DataFrame:
+    """Subscribe to the single fills half-way; from then on both channels lose what they lose.
+
+    Of an order that is held as an aggregate, either all fills are held singly, or the aggregate counts.
+    """
+    orders = int(singles["order"].max()) + 1
+    # Of a fifth of the orders some fills are lost, the first, the last or others; of some orders all.
+    kept_share = random.choice([0.0, 0.5, 1.0], orders, p=[0.1, 0.2, 0.7])
+    is_told = random.random(orders) < 0.9
+    kept_share[: orders // 2], is_told[: orders // 2] = 0.0, True
+    held = singles.filter(random.random(len(singles)) < kept_share[singles["order"]])
+    wanted = singles.filter("is_counted").group_by("order").agg(pl.len().alias("wanted"))
+    whole = (
+        held.filter("is_counted").group_by("order").agg(pl.len()).join(wanted, "order")
+        .filter(pl.col("len") == pl.col("wanted"))["order"]
+    )  # fmt: skip
+    told = aggregates.filter(pl.Series(is_told)[aggregates["order"]])
+    is_whole = pl.col("order").is_in(whole.implode())
+    is_told_too = pl.col("order").is_in(told["order"].implode())
+    return pl.concat(
+        [
+            told.with_columns(~is_whole.alias("is_counted")),
+            held.with_columns(pl.col("is_counted") & (is_whole | ~is_told_too)),
+        ]
     )
 
 
@@ -86,7 +119,7 @@ def _fills(kind: Kind, count: int, random: np.random.Generator) -> pl.DataFrame:
     quantity = kind.lot * random.integers(1, 100_000, count)
     types = random.choice(4, count, p=[0.97, 0.01, 0.01, 0.01])
     quantity[types == 3] = 0
-    is_futures = kind.channels == "futures"
+    is_futures = kind.market == "um"
     return pl.DataFrame(
         {
             "order": order,

@@ -24,8 +24,8 @@ from crypto_pipeline.transforms import (
 
 
 def _trades(increment: Increment) -> DataFrame:
-    """Return all trades of the touched partitions, the new ones marked."""
-    return increment.shared("trades", lambda: gold.slim(increment.whole()))
+    """Return all trades of the touched partitions, see `gold.forms`."""
+    return increment.shared("trades", lambda: gold.forms(increment.whole()))
 
 
 def _ohlcv(increment: Increment) -> DataFrame:

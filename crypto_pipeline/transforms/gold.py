@@ -1,17 +1,17 @@
 """Silver to gold: candles from fills. Pure.
 
-A fill counts once: as `trade` where that channel holds it, else through the aggregate trade
-that spans it. Futures fills count only when the venue executed them in the book (`execution_type`
-MARKET) and with a quantity above 0, as in the venue's own candles. Windows are cut by trade time. The
-1s candles come from fills, 1m candles from those, and longer ones from 1m candles, which loses nothing:
-first, last, minimum, maximum and exact sums compose.
+A fill counts once: as `trade`, or through the aggregate trade that spans it, see `forms`. Futures fills
+count only when the venue executed them in the book (`execution_type` MARKET) and with a quantity above 0,
+as in the venue's own candles. Windows are cut by trade time. The 1s candles come from fills, 1m candles
+from those, and longer ones from 1m candles, which loses nothing: first, last, minimum, maximum and exact
+sums compose.
 """
 
 from collections.abc import Iterable
 from functools import reduce
 from operator import and_
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import NOTIONAL, VOLUME
@@ -30,13 +30,8 @@ _FILL = [
     "side",
     "first_trade_id",
     "last_trade_id",
+    "fill_count",
 ]
-_USED = [*_FILL, "channel", "trade_id", "execution_type", "is_new"]
-
-
-def slim(trades: DataFrame) -> DataFrame:
-    """Return the columns of `silver_trades` that gold uses, and `is_new`."""
-    return trades.select(_USED)
 
 
 def window_start(time: Column, seconds: int | Column) -> Column:
@@ -50,32 +45,81 @@ def touched_minutes(trades: DataFrame) -> DataFrame:
     return trades.select(*KEY, minute).distinct()
 
 
-def fills(trades: DataFrame) -> DataFrame:
-    """Return each fill once, with `fill_count` (of an aggregate: the ids it spans).
+def forms(trades: DataFrame) -> DataFrame:
+    """Return what gold uses of all trades, and which of a fill's forms is counted.
+
+    An aggregate gives way to the single trades with an id in its span if these are all of it; else
+    they give way to it. So a socket that was lost within a span costs no fill and counts none twice.
+    They are all of it when their quantities add up to its own. Their number cannot tell: ids within a
+    span may be no fills of the book (insurance fund, ADL), or fills of a type that is not counted
+    singly although the aggregate holds them (RPI). Spans of one instrument do not overlap.
+
+    A UTC day is judged by itself, as days are what is read: of a futures aggregate that runs over
+    midnight (it gathers 100 ms), single trades on the other side of midnight count beside it.
+
+    Adds `fill_count` (of an aggregate: the ids it spans) and `is_counted`. `trade_sequence` becomes the
+    first fill's id, so that both forms stand in one order, and `is_new` is true of all forms of what a
+    new row has a part in: it may change which of them counts.
 
     Args:
-        trades: rows of `silver_trades`, both channels.
+        trades: rows of `silver_trades`, both channels, with `is_new`; whole days.
     """
-    is_book_trade = F.coalesce(F.col("execution_type") == "MARKET", F.lit(True)) & (
-        F.col("quantity") > 0
+    is_aggregate = F.col("channel") == "aggTrade"
+    is_book_trade = (
+        ~is_aggregate
+        & F.coalesce(F.col("execution_type") == "MARKET", F.lit(True))
+        & (F.col("quantity") > 0)
     )
-    single = trades.where((F.col("channel") == "trade") & is_book_trade).withColumns(
+    first_id, last_id = (
+        F.col("first_trade_id").cast("bigint"),
+        F.col("last_trade_id").cast("bigint"),
+    )
+    rows = trades.withColumns(
         {
-            "first_trade_id": F.col("trade_id"),
-            "last_trade_id": F.col("trade_id"),
-            "fill_count": F.lit(1).cast("bigint"),
+            "is_aggregate": is_aggregate,
+            "is_book_trade": is_book_trade,
+            "first_trade_id": F.when(is_aggregate, F.col("first_trade_id")).otherwise(
+                F.col("trade_id")
+            ),
+            "last_trade_id": F.when(is_aggregate, F.col("last_trade_id")).otherwise(
+                F.col("trade_id")
+            ),
         }
+    ).withColumns({"trade_sequence": first_id, "fill_count": last_id - first_id + 1})
+    day = [*KEY, "date"]
+    before = (
+        Window.partitionBy(*day)
+        .orderBy("trade_sequence", F.desc("is_aggregate"))
+        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
     )
-    every_id = trades.where(F.col("channel") == "trade").select(
-        *KEY, F.col("trade_id").alias("last_trade_id")
+    span = F.struct("trade_sequence", last_id.alias("last_id"))
+    nearest = F.last(F.when(F.col("is_aggregate"), span), ignorenulls=True).over(before)
+    start = F.when(
+        F.col("trade_sequence") <= F.col("nearest.last_id"), F.col("nearest.trade_sequence")
+    ).otherwise(F.col("trade_sequence"))
+    together = Window.partitionBy(*day, "start")
+    held = F.sum(F.when(F.col("is_book_trade"), F.col("quantity"))).over(together)
+    told = F.max(F.when(F.col("is_aggregate"), F.col("quantity"))).over(together)
+    judged = (
+        rows.withColumn("nearest", nearest)
+        .withColumn("start", start)
+        .withColumns(
+            {
+                "is_alone": told.isNull(),
+                "is_covered": F.coalesce(held == told, F.lit(False)),
+                "is_new": F.max("is_new").over(together),
+            }
+        )
     )
-    span = F.col("last_trade_id").cast("bigint") - F.col("first_trade_id").cast("bigint") + 1
-    merged = (
-        trades.where(F.col("channel") == "aggTrade")
-        .join(every_id, [*KEY, "last_trade_id"], "left_anti")
-        .withColumn("fill_count", span)
+    is_counted = F.when(F.col("is_aggregate"), ~F.col("is_covered")).otherwise(
+        F.col("is_book_trade") & (F.col("is_alone") | F.col("is_covered"))
     )
-    return single.unionByName(merged).select(*_FILL, "fill_count")
+    return judged.select(*_FILL, "is_new", is_counted.alias("is_counted"))
+
+
+def fills(told: DataFrame) -> DataFrame:
+    """Return each fill once, of all `forms`."""
+    return told.where("is_counted").select(_FILL)
 
 
 def with_windows(rows: DataFrame, time: str, intervals: dict[str, int]) -> DataFrame:

@@ -113,7 +113,7 @@ def compute(spark: SparkSession, trades: DataFrame, folder: Path) -> dict[str, p
         found[name] = table.with_columns(*decimals, pl.col(pl.Datetime).dt.epoch("s"))
         return spark.read.parquet(path)
 
-    fills = gold.fills(trades)
+    fills = gold.fills(gold.forms(trades.withColumn("is_new", F.lit(True))))
     candles = kept("gold_ohlcv", gold.ohlcv(fills, gold.touched_minutes(trades), None, 1))
     marked = series.candles(candles.withColumn("is_new", F.lit(True)))
     kept("gold_volume_profile", profile.volume_profile(fills, None, 1))
@@ -142,7 +142,7 @@ def counted(generated: pl.DataFrame) -> pl.DataFrame:
     notional = pl.col("price").cast(pl.Int128) * pl.col("quantity")
     return (
         generated.filter("is_counted")
-        .sort(*INSTRUMENT, "time", "id")
+        .sort(*INSTRUMENT, "time", pl.coalesce("first_id", "id"))
         .with_columns(
             notional.alias("notional"),
             pl.col("first_id").fill_null(pl.col("id")).cast(pl.String),

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from shared.market.events import AggregateTrade, Kline, Origin, Side, Source
+from shared.market.events import AggregateTrade, Kline, Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
 from tests.integration.crypto_pipeline.conftest import Lake
 
@@ -122,3 +122,45 @@ def test_an_archived_candle_goes_over_the_live_one_and_keeps_its_ids(lake: Lake)
     assert (row.close, row.source) == (Decimal(2), "binance_archive")
     assert (row.first_trade_id, row.last_trade_id) == ("5", "8")
     assert row.event_time is not None
+
+
+def form(first: int, at_us: int, last: int | None = None) -> Trade | AggregateTrade:
+    """Return a trade of quantity 1, or the aggregate of several."""
+    common = {
+        "received_ns": 1,
+        "event_time": START_US + at_us,
+        "price": "1.5",
+        "side": Side.BUY,
+        "trade_time": START_US + at_us,
+    }
+    if last is None:
+        return Trade(origin=origin(LIVE, "trade"), trade_id=str(first), quantity="1", **common)
+    return AggregateTrade(
+        origin=origin(LIVE),
+        trade_id=str(100 + first),
+        quantity=str(last - first + 1),
+        first_trade_id=str(first),
+        last_trade_id=str(last),
+        **common,
+    )
+
+
+def test_a_fill_that_comes_late_takes_the_place_of_its_aggregate_in_an_earlier_minute(
+    lake: Lake,
+) -> None:
+    just_before = MINUTE_US - 1000
+    lake.publish(
+        [
+            form(10, just_before),
+            form(11, just_before),
+            form(10, just_before, 12),
+            form(13, MINUTE_US),
+        ]
+    )
+    lake.tick(*STEPS)
+    counts = {minute: (row.trade_count, row.volume) for minute, row in gold(lake).items()}
+    assert counts == {0: (3, 3), 1: (1, 1)}, "the aggregate counts"
+    lake.publish([form(12, MINUTE_US + 1000)])
+    lake.tick(*STEPS)
+    counts = {minute: (row.trade_count, row.volume) for minute, row in gold(lake).items()}
+    assert counts == {0: (2, 2), 1: (2, 2)}, "the single fills count"

@@ -28,6 +28,13 @@ def test_help_teaches_with_examples(monkeypatch, capsys):
     assert "Examples" in shown
 
 
+def test_verify_promises_what_it_checks(monkeypatch, capsys):
+    assert run(monkeypatch, "verify", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Books are not rebuilt" in shown
+    assert "ids and books from" not in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
