@@ -215,7 +215,7 @@ def main() -> None:
     try:
         app()
     except LakehouseError as error:
-        Console(stderr=True).print(f"[red]{error}[/red]")
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(2)
 
 

@@ -237,7 +237,7 @@ def main() -> None:
     try:
         app()
     except (LakehouseError, subprocess.CalledProcessError, httpx.HTTPError) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False)
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(1)
 
 
