@@ -17,7 +17,7 @@ import msgspec
 from mock_exchange.archive_files import DayFile
 from mock_exchange.paging import aggregates_page
 from mock_exchange.played_trades import PlayedTrades
-from mock_exchange.recordings import contents, frames, market_of, snapshot_symbol, stream_of
+from mock_exchange.recordings import contents, frames, snapshot_symbol, stream_of
 from mock_exchange.server import MockServer
 from mock_exchange.trade_memory import KEPT_TRADES, Page
 from mock_exchange.truth import Ids, ids_of_trade
@@ -26,7 +26,7 @@ from shared.clock import Clock
 from shared.market.book_sync import BookSync, SyncState, binance_rule
 from shared.market.events import BookDelta, Origin, PriceLevel, Source
 from shared.market.instruments import Exchange, Market
-from shared.market.recording import Frame, FrameKind
+from shared.market.recording import Frame, FrameKind, market_of
 
 _YIELD_EVERY = 256
 # So long the play waits for a snapshot to be asked for; a reader that has its book asks for none.

@@ -7,20 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from shared.errors import ConfigurationError
 from shared.market.instruments import Market
-from shared.market.recording import Frame, FrameKind, read_frames
+from shared.market.recording import Frame, FrameKind, market_of, read_frames
 
-_HOSTS = {
-    "stream": Market.SPOT,
-    "data-stream": Market.SPOT,
-    "api": Market.SPOT,
-    "data-api": Market.SPOT,
-    "fstream": Market.UM,
-    "fapi": Market.UM,
-    "dstream": Market.CM,
-    "dapi": Market.CM,
-}
 _HEAD = '{"stream":"'
 
 
@@ -30,25 +19,6 @@ class Contents(msgspec.Struct, frozen=True):
     streams: dict[Market, frozenset[str]]
     snapshots: frozenset[tuple[Market, str]]
     frames: int
-
-
-def market_of(frame: Frame) -> Market:
-    """Return the market of a frame, by its connection's name or else its address.
-
-    What our recorder wrote beside a mock exchange has an address of this machine only.
-
-    Raises:
-        ConfigurationError: no market that the mock plays.
-    """
-    for market in Market:
-        if frame.connection.startswith(f"binance-{market}-"):
-            return market
-    found = _HOSTS.get((urlsplit(frame.url).hostname or "").partition(".")[0])
-    if found is None:
-        raise ConfigurationError(
-            frame.url, "no market that can be played", "Binance recordings can."
-        )
-    return found
 
 
 def stream_of(frame: Frame) -> str | None:

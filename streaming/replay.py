@@ -22,7 +22,7 @@ import msgspec
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
-from shared.market.recording import Frame, FrameKind, read_frames
+from shared.market.recording import Frame, FrameKind, market_of, read_frames
 from shared.market.topics import topic_specs
 from shared.settings import Settings
 from shared.symbol_manager import is_channel, load_symbols
@@ -35,16 +35,6 @@ from streaming.pipeline import Pipeline, Publisher
 from streaming.sink import PatientPublisher
 
 _HEAD = '{"stream":"'
-_HOSTS = {
-    "stream": Market.SPOT,
-    "data-stream": Market.SPOT,
-    "api": Market.SPOT,
-    "data-api": Market.SPOT,
-    "fstream": Market.UM,
-    "fapi": Market.UM,
-    "dstream": Market.CM,
-    "dapi": Market.CM,
-}
 # A paced replay yields while it waits; an unpaced one has to be told.
 _YIELD_EVERY = 256
 # As long as a live connection looks for copies after a roll-over.
@@ -247,23 +237,6 @@ class Replay:
         events = session.protocol.receive_snapshot(request, body.raw.encode(), now_ns)
         session.pipeline.forward(events)
         self._execute(session, now_ns)
-
-
-def market_of(frame: Frame) -> Market:
-    """Return the market of a frame, by its connection's name or else its address.
-
-    Raises:
-        ConfigurationError: no market that is collected.
-    """
-    for market in Market:
-        if frame.connection.startswith(f"binance-{market}-"):
-            return market
-    found = _HOSTS.get((urlsplit(frame.url).hostname or "").partition(".")[0])
-    if found is None:
-        raise ConfigurationError(
-            frame.url, "no market that is collected", "Binance recordings can be replayed."
-        )
-    return found
 
 
 def _connection_name(market: Market, url: str) -> str:

@@ -14,14 +14,26 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import msgspec
 
-from shared.errors import LakehouseError
+from shared.errors import ConfigurationError, LakehouseError
+from shared.market.instruments import Market
 
 _CHUNK_BYTES = 256 * 1024
 # zlib's word for a gzip header and trailer around the stream.
 _GZIP = 31
+_BINANCE_HOSTS = {
+    "stream": Market.SPOT,
+    "data-stream": Market.SPOT,
+    "api": Market.SPOT,
+    "data-api": Market.SPOT,
+    "fstream": Market.UM,
+    "fapi": Market.UM,
+    "dstream": Market.CM,
+    "dapi": Market.CM,
+}
 
 
 class RecordingError(LakehouseError):
@@ -48,6 +60,25 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     connection: str = ""
     epoch: int = 0
     beside: bool = False
+
+
+def market_of(frame: Frame) -> Market:
+    """Return the market of a Binance frame, by its connection's name or else its address.
+
+    What our recorder wrote beside a mock exchange has an address of this machine only.
+
+    Raises:
+        ConfigurationError: neither tells a market.
+    """
+    for market in Market:
+        if frame.connection.startswith(f"binance-{market}-"):
+            return market
+    found = _BINANCE_HOSTS.get((urlsplit(frame.url).hostname or "").partition(".")[0])
+    if found is None:
+        raise ConfigurationError(
+            frame.url, "no market that is known", "Recordings of Binance can be read."
+        )
+    return found
 
 
 class TornTail(msgspec.Struct, frozen=True):

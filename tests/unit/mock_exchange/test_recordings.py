@@ -1,34 +1,8 @@
 import gzip
 
-import pytest
-
-from mock_exchange.recordings import contents, market_of, symbols_yaml
-from shared.errors import ConfigurationError
+from mock_exchange.recordings import contents, symbols_yaml
 from shared.market.instruments import Market
 from shared.market.recording import Frame, FrameKind, write_frame
-
-
-@pytest.mark.parametrize(
-    ("url", "connection", "market"),
-    [
-        ("wss://stream.binance.com:9443/stream", "", Market.SPOT),
-        ("https://data-api.binance.vision/api/v3/depth?symbol=X", "", Market.SPOT),
-        ("wss://fstream.binance.com/market/stream", "binance-um-market-0", Market.UM),
-        ("https://fapi.binance.com/fapi/v1/depth?symbol=X", "", Market.UM),
-        ("wss://dstream.binance.com/stream?streams=x", "", Market.CM),
-        ("ws://127.0.0.1:9472/stream", "binance-cm-0", Market.CM),
-        ("ws://127.0.0.1:9471/public/stream", "binance-um-public-0", Market.UM),
-        ("ws://127.0.0.1:9470/stream", "binance-spot-b-1", Market.SPOT),
-    ],
-)
-def test_the_market_is_known_by_the_connections_name_or_the_address(url, connection, market):
-    assert market_of(Frame(1, FrameKind.WS, url, "", connection)) is market
-
-
-@pytest.mark.parametrize("url", ["ws://127.0.0.1:9470/stream", "wss://ws.okx.com/stream"])
-def test_a_frame_of_no_market_is_refused_with_its_address(url):
-    with pytest.raises(ConfigurationError, match=f"{url}: no market that can be played"):
-        market_of(Frame(1, FrameKind.WS, url, ""))
 
 
 def test_what_our_recorder_wrote_beside_a_mock_can_be_played(tmp_path):

@@ -23,7 +23,7 @@ from streaming.exchanges.protocol import FetchSnapshot
 from streaming.instrumentation import ConnectionStats
 from streaming.pipeline import Pipeline
 from streaming.recorder import Recorder
-from streaming.replay import Replay, market_of, merged, play, recordings
+from streaming.replay import Replay, merged, play, recordings
 
 WS = "ws://127.0.0.1:9470/stream"
 REST = "http://127.0.0.1:9470"
@@ -218,25 +218,6 @@ def test_a_recording_of_others_is_named_by_its_address_and_may_bring_its_snapsho
     assert {event.origin.connection for event in sink.events} == {"binance-spot-0"}
     assert {event.origin.symbol for event in sink.events} == {"BTCUSDT"}
     assert any(isinstance(event, BookSnapshot) for event in sink.events)
-
-
-@pytest.mark.parametrize(
-    ("url", "connection", "market"),
-    [
-        ("wss://stream.binance.com:9443/stream", "", Market.SPOT),
-        ("wss://fstream.binance.com/stream", "", Market.UM),
-        ("https://fapi.binance.com/fapi/v1/depth?symbol=X", "", Market.UM),
-        ("ws://127.0.0.1:1/stream", "binance-um-public-0", Market.UM),
-        ("ws://127.0.0.1:1/stream", "binance-spot-1", Market.SPOT),
-    ],
-)
-def test_the_market_is_known_by_name_or_address(url, connection, market):
-    assert market_of(Frame(1, FrameKind.WS, url, "", connection)) is market
-
-
-def test_a_market_that_is_not_collected_is_refused():
-    with pytest.raises(ConfigurationError, match=r"ws\.okx.*no market that is collected"):
-        market_of(Frame(1, FrameKind.WS, "wss://ws.okx.com/stream", ""))
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,15 @@ import zlib
 
 import pytest
 
+from shared.errors import ConfigurationError
+from shared.market.instruments import Market
 from shared.market.recording import (
     Frame,
     FrameKind,
     RecordingError,
     TornTail,
     encode_frame,
+    market_of,
     read_frames,
     write_frame,
 )
@@ -122,3 +125,26 @@ def test_what_is_no_gzip_is_an_error(path):
     path.write_bytes(lines())
     with pytest.raises(RecordingError, match="after line 0"):
         list(read_frames(path))
+
+
+@pytest.mark.parametrize(
+    ("url", "connection", "market"),
+    [
+        ("wss://stream.binance.com:9443/stream", "", Market.SPOT),
+        ("https://data-api.binance.vision/api/v3/depth?symbol=X", "", Market.SPOT),
+        ("wss://fstream.binance.com/market/stream", "binance-um-market-0", Market.UM),
+        ("https://fapi.binance.com/fapi/v1/depth?symbol=X", "", Market.UM),
+        ("wss://dstream.binance.com/stream?streams=x", "", Market.CM),
+        ("ws://127.0.0.1:9472/stream", "binance-cm-0", Market.CM),
+        ("ws://127.0.0.1:9471/public/stream", "binance-um-public-0", Market.UM),
+        ("ws://127.0.0.1:9470/stream", "binance-spot-b-1", Market.SPOT),
+    ],
+)
+def test_the_market_is_known_by_the_connections_name_or_the_address(url, connection, market):
+    assert market_of(Frame(1, FrameKind.WS, url, "", connection)) is market
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:9470/stream", "wss://ws.okx.com/stream"])
+def test_a_frame_of_no_market_is_refused_with_its_address(url):
+    with pytest.raises(ConfigurationError, match=f"{url}: no market that is known"):
+        market_of(Frame(1, FrameKind.WS, url, ""))
