@@ -7,12 +7,13 @@ from decimal import Decimal
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from msgspec import structs
 
 from crypto_pipeline.assets.bronze_assets import ingest
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
 from shared.market.codec import Envelope
-from shared.market.events import DeadLetter, Event, Origin, Side, Source, Trade
+from shared.market.events import BookDelta, DeadLetter, Event, Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import Feed
 from tests.integration.crypto_pipeline.conftest import TRADES_TOPIC, Lake
@@ -79,6 +80,43 @@ def test_a_thousand_bad_records_among_a_hundred_thousand_good_ones(lake: Lake) -
     assert all(letter.payload for letter in letters)
     again = lake.tick("bronze_trades", "quality_dead_letters", "silver_trades")
     assert [item["rows"] for item in again.values()] == [0, 0, 0]
+
+
+def test_a_number_with_more_places_than_its_column_is_refused_and_never_rounded(
+    lake: Lake,
+) -> None:
+    def priced(price: str) -> bytes:
+        value = Envelope(trade(0).origin, "1.0.0").typed(trade(1), 1)
+        return value.replace(b"60000.12345678", price.encode())
+
+    def book(price: str, quantity: str) -> BookDelta:
+        return BookDelta(
+            origin=structs.replace(trade(0).origin, channel="depth@100ms"),
+            received_ns=1,
+            event_time=START_US,
+            first_update_id=1,
+            last_update_id=2,
+            previous_update_id=None,
+            bids=[("1.5", "0.00000000"), (price, quantity)],
+            asks=[],
+        )
+
+    prices = ("1.23456789000000000000000", "2.12345678", "1.2E-7")
+    inexact = ("60000.1234567800000000001", "1.123456789", "1E-30")
+    values = [(TRADES_TOPIC, KEY, priced(price)) for price in (*prices, *inexact)]
+    lake.publish_values(values)
+    lake.publish(book(price, "1") for price in prices)
+    lake.publish(book(price, "1") for price in inexact)
+    lake.publish(book("1", quantity) for quantity in inexact)
+    lake.tick("bronze_trades", "bronze_depth", "quality_dead_letters")
+    expected = {Decimal(price) for price in prices}
+    assert {row.price for row in lake.read("bronze_trades").collect()} == expected
+    assert {row.bids[1].price for row in lake.read("bronze_depth").collect()} == expected
+    reasons = Counter(row.reason for row in lake.read("quality_dead_letters").collect())
+    assert reasons == {
+        **{f"price {price} does not fit decimal(17,8)": 1 for price in inexact},
+        "bids has a level that is negative or does not fit": 6,
+    }
 
 
 def test_letters_of_a_commit_whose_tick_was_killed_before_them_come_with_the_next(
