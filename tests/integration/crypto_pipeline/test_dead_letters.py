@@ -54,6 +54,15 @@ def spoiled(value: bytes, number: int) -> bytes:
             return re.sub(rb'"quantity":"[^"]*"', b'"quantity":"-1"', value)
 
 
+def expire(lake: Lake, end: int, before: int) -> None:
+    """Let the broker forget the trades below an offset in the partition that ends at `end`."""
+    held = lake.lakehouse.watermarks(Feed.TRADES)
+    (partition,) = [number for number, at in held.end[TRADES_TOPIC].items() if at == end]
+    admin = AdminClient({"bootstrap.servers": lake.bootstrap})
+    (future,) = admin.delete_records([TopicPartition(TRADES_TOPIC, partition, before)]).values()
+    future.result(30)
+
+
 def test_a_thousand_bad_records_among_a_hundred_thousand_good_ones(lake: Lake) -> None:
     envelope = Envelope(trade(0).origin, "1.0.0")
     values = []
@@ -151,16 +160,30 @@ def test_offsets_that_expired_unread_are_told_and_reading_goes_on(lake: Lake) ->
     lake.publish([trade(number) for number in range(10)])
     lake.tick("bronze_trades")
     lake.publish([trade(number) for number in range(10, 20)])
-    admin = AdminClient({"bootstrap.servers": lake.bootstrap})
     checkpoint = hudi_utils.last_checkpoint(lake.lakehouse.lake, TABLES["bronze_trades"])
     assert checkpoint is not None
-    held = lake.lakehouse.watermarks(Feed.TRADES)
-    (partition,) = [number for number, end in held.end[TRADES_TOPIC].items() if end == 20]
-    (future,) = admin.delete_records([TopicPartition(TRADES_TOPIC, partition, 15)]).values()
-    future.result(30)
+    expire(lake, end=20, before=15)
     lake.tick("bronze_trades", "quality_dead_letters")
     assert lake.read("bronze_trades").count() == 15
     (lost,) = lake.read("quality_dead_letters").collect()
     assert (lost.kafka_offset, lost.last_offset, lost.payload) == (10, 14, None)
     assert "expired" in lost.reason
     assert lake.tick("bronze_trades", "quality_dead_letters")["bronze_trades"]["rows"] == 0
+
+
+def test_what_was_refused_and_expired_before_its_letter_is_told_and_does_not_stop_the_rest(
+    lake: Lake,
+) -> None:
+    envelope = Envelope(trade(0).origin, "1.0.0")
+    value = envelope.typed(trade(1), 1)
+    lake.publish_values([(TRADES_TOPIC, KEY, item) for item in (b"{", value, b"[")])
+    ingest(lake.lakehouse, Feed.TRADES)  # and here the process would die
+    expire(lake, end=3, before=2)
+    lake.tick("quality_dead_letters")
+    letters = lake.read("quality_dead_letters").orderBy("kafka_offset").collect()
+    assert [(row.kafka_offset, row.last_offset, row.payload) for row in letters] == [
+        (0, 1, None),
+        (2, 2, "["),
+    ]
+    assert "expired in Kafka before what was refused" in letters[0].reason
+    assert lake.tick("quality_dead_letters")["quality_dead_letters"]["rows"] == 0
