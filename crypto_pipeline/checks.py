@@ -263,7 +263,11 @@ CHECKS = [
     ),
     *(
         _check(
-            "kafka_balance", spec, "Every offset is a row or a dead letter", _kafka_balance(spec)
+            "kafka_balance",
+            spec,
+            "Every offset is a row or a dead letter",
+            _kafka_balance(spec),
+            after="quality_dead_letters",
         )
         for spec in (TABLES[bronze_table(feed)] for feed in BRONZE_FEEDS)
     ),
@@ -281,7 +285,7 @@ CHECKS = [
         TABLES["gold_ohlcv"],
         "Whole minutes equal the venue's closed 1m candles on every field",
         _venue_candles,
-        "silver_klines",
+        after="silver_klines",
     ),
     *(
         _check("keys_once", spec, f"No {', '.join(spec.key)} stands twice", _small_unique(spec))

@@ -24,6 +24,7 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
     _shared: dict[str, str] = PrivateAttr(default_factory=dict)
     # All runs join one Spark session: a view must be this run's own.
     _own: str = PrivateAttr(default_factory=lambda: uuid4().hex)
+    _symbols: tuple[object, SymbolBook] | None = PrivateAttr(default=None)
 
     @cached_property
     def settings(self) -> Settings:
@@ -55,10 +56,15 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
         """How many Kafka records one bronze commit takes at most."""
         return self.settings.dagster.max_rows_per_tick
 
-    @cached_property
+    @property
     def symbols(self) -> SymbolBook:
-        """The symbols file."""
-        return load_symbols(self.settings.paths.symbols_file)
+        """The symbols file as it is now: a symbol may come, with its records, in the midst of a run."""
+        path = self.settings.paths.symbols_file
+        state = path.stat() if path.exists() else None
+        version = (state.st_mtime_ns, state.st_size, state.st_ino) if state else None
+        if self._symbols is None or self._symbols[0] != version:
+            self._symbols = (version, load_symbols(path))
+        return self._symbols[1]
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:

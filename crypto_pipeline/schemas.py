@@ -21,6 +21,27 @@ LEVELS = f"array<struct<price:{PRICE},quantity:{QUANTITY}>>"
 TIME = "timestamp"
 
 
+def scale_of(decimal_type: str) -> int:
+    """Return how many digits a decimal type holds after the point."""
+    return int(decimal_type.rpartition(",")[2].rstrip(")"))
+
+
+def exact_text(decimal_type: str) -> str:
+    """Return the pattern of number texts without a digit beyond the scale of a decimal type.
+
+    A cast rounds such a digit away without a word. Zeros at the end are none; with an exponent, the
+    digits before the point are taken to be one, as in every normal form.
+    """
+    scale = scale_of(decimal_type)
+    small = "|".join(
+        rf"\d+(\.\d{{0,{scale - places}}}0*)?[eE]-0*{places}" for places in range(1, scale + 1)
+    )
+    plain = rf"\d*\.?\d{{0,{scale}}}0*"
+    large = rf"\d+(\.\d{{0,{scale}}}0*)?[eE]\+?\d+"
+    zero = r"0+(\.0*)?[eE][+-]?\d+"
+    return f"^[+-]?({plain}|{zero}|{large}|{small})$"
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table: its name, Spark type, and what a user should know of it."""

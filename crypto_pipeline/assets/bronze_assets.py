@@ -13,7 +13,7 @@ from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES, TableSpec, bronze_table
 from crypto_pipeline.transforms import bronze
 from crypto_pipeline.utils import hudi_utils
-from crypto_pipeline.utils.kafka_utils import BronzeCheckpoint, LostRange, next_range
+from crypto_pipeline.utils.kafka_utils import BronzeCheckpoint, LostRange, next_range, still_held
 from crypto_pipeline.utils.spark_utils import read_kafka
 from shared.market.topics import CONTROL_SYMBOL, Feed
 
@@ -51,7 +51,8 @@ def collect_dead_letters(lakehouse: LakehouseResource) -> MaterializeResult[None
     """Bring in what bronze commits refused or lost since the last look, and the collector's own.
 
     A bronze commit says which offsets it covers and how many rows it wrote, so what it refused can
-    be read again at any time: a kill between the two tables loses nothing.
+    be read again while Kafka holds it: a kill between the two tables loses nothing. What has expired
+    since is a letter without a payload.
     """
     watch = Stopwatch()
     lake = lakehouse.lake
@@ -77,7 +78,7 @@ def collect_dead_letters(lakehouse: LakehouseResource) -> MaterializeResult[None
     if not frames:
         if most < _LOOKED_AT_AGAIN:
             return idle(watch)
-        frames = [_lost(lakehouse, [])]
+        frames = [_lost(lakehouse, [], "")]
     rows = frames[0]
     for frame in frames[1:]:
         rows = rows.unionByName(frame)
@@ -118,20 +119,24 @@ def _letters_of(
     covered = msgspec.json.decode(text, type=BronzeCheckpoint)
     frames = []
     if covered.span > hudi_utils.rows_of(lakehouse.lake, spec, commit):
-        frames.append(bronze.refused(_parsed(lakehouse, feed, covered)))
+        held = still_held(covered, lakehouse.watermarks(feed))
+        if held.span:
+            frames.append(bronze.refused(_parsed(lakehouse, feed, held)))
+        if held.lost:
+            frames.append(_lost(lakehouse, held.lost, "what was refused of them was kept"))
     if covered.lost:
-        frames.append(_lost(lakehouse, covered.lost))
+        frames.append(_lost(lakehouse, covered.lost, "they were read"))
     return frames
 
 
-def _lost(lakehouse: LakehouseResource, ranges: list[LostRange]) -> DataFrame:
+def _lost(lakehouse: LakehouseResource, ranges: list[LostRange], before: str) -> DataFrame:
     rows = [
         (
             item.topic,
             item.partition,
             item.start,
             item.end - 1,
-            f"offsets {item.start} to {item.end - 1} expired in Kafka before they were read",
+            f"offsets {item.start} to {item.end - 1} expired in Kafka before {before}",
         )
         for item in ranges
     ]

@@ -88,6 +88,32 @@ def next_range(last: Offsets, broker: Watermarks, max_records: int) -> BronzeChe
     return BronzeCheckpoint(start, end_of, lost)
 
 
+def still_held(covered: BronzeCheckpoint, broker: Watermarks) -> BronzeCheckpoint:
+    """Return what can be read again of a range that was read before; `lost` is what expired since.
+
+    A topic or an end that the broker has no more (a recreated topic) counts as expired too.
+    Partitions that came meanwhile are named with nothing to read, for Spark wants all of a topic.
+    """
+    start: Offsets = {}
+    end: Offsets = {}
+    lost: list[LostRange] = []
+    for topic, partitions in broker.earliest.items():
+        if topic in covered.end:
+            start[topic], end[topic] = dict(partitions), dict(partitions)
+    for topic, partitions in covered.end.items():
+        for partition, until in partitions.items():
+            first = covered.start[topic][partition]
+            earliest = broker.earliest.get(topic, {}).get(partition, until)
+            # Below the range's end, the broker's end tells of another topic of that name.
+            is_same = until <= broker.end.get(topic, {}).get(partition, until)
+            held = min(max(first, earliest), until) if is_same else until
+            if held > first:
+                lost.append(LostRange(topic, partition, first, held))
+            if held < until:
+                start[topic][partition], end[topic][partition] = held, until
+    return BronzeCheckpoint(start, end, lost)
+
+
 def spark_offsets(offsets: Offsets, topics: list[str]) -> str:
     """Return offsets in the JSON form of Spark's `startingOffsets` and `endingOffsets`."""
     wanted = {

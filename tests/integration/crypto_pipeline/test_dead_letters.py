@@ -7,12 +7,13 @@ from decimal import Decimal
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from msgspec import structs
 
 from crypto_pipeline.assets.bronze_assets import ingest
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
 from shared.market.codec import Envelope
-from shared.market.events import DeadLetter, Event, Origin, Side, Source, Trade
+from shared.market.events import BookDelta, DeadLetter, Event, Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import Feed
 from tests.integration.crypto_pipeline.conftest import TRADES_TOPIC, Lake
@@ -53,6 +54,15 @@ def spoiled(value: bytes, number: int) -> bytes:
             return re.sub(rb'"quantity":"[^"]*"', b'"quantity":"-1"', value)
 
 
+def expire(lake: Lake, end: int, before: int) -> None:
+    """Let the broker forget the trades below an offset in the partition that ends at `end`."""
+    held = lake.lakehouse.watermarks(Feed.TRADES)
+    (partition,) = [number for number, at in held.end[TRADES_TOPIC].items() if at == end]
+    admin = AdminClient({"bootstrap.servers": lake.bootstrap})
+    (future,) = admin.delete_records([TopicPartition(TRADES_TOPIC, partition, before)]).values()
+    future.result(30)
+
+
 def test_a_thousand_bad_records_among_a_hundred_thousand_good_ones(lake: Lake) -> None:
     envelope = Envelope(trade(0).origin, "1.0.0")
     values = []
@@ -79,6 +89,43 @@ def test_a_thousand_bad_records_among_a_hundred_thousand_good_ones(lake: Lake) -
     assert all(letter.payload for letter in letters)
     again = lake.tick("bronze_trades", "quality_dead_letters", "silver_trades")
     assert [item["rows"] for item in again.values()] == [0, 0, 0]
+
+
+def test_a_number_with_more_places_than_its_column_is_refused_and_never_rounded(
+    lake: Lake,
+) -> None:
+    def priced(price: str) -> bytes:
+        value = Envelope(trade(0).origin, "1.0.0").typed(trade(1), 1)
+        return value.replace(b"60000.12345678", price.encode())
+
+    def book(price: str, quantity: str) -> BookDelta:
+        return BookDelta(
+            origin=structs.replace(trade(0).origin, channel="depth@100ms"),
+            received_ns=1,
+            event_time=START_US,
+            first_update_id=1,
+            last_update_id=2,
+            previous_update_id=None,
+            bids=[("1.5", "0.00000000"), (price, quantity)],
+            asks=[],
+        )
+
+    prices = ("1.23456789000000000000000", "2.12345678", "1.2E-7")
+    inexact = ("60000.1234567800000000001", "1.123456789", "1E-30")
+    values = [(TRADES_TOPIC, KEY, priced(price)) for price in (*prices, *inexact)]
+    lake.publish_values(values)
+    lake.publish(book(price, "1") for price in prices)
+    lake.publish(book(price, "1") for price in inexact)
+    lake.publish(book("1", quantity) for quantity in inexact)
+    lake.tick("bronze_trades", "bronze_depth", "quality_dead_letters")
+    expected = {Decimal(price) for price in prices}
+    assert {row.price for row in lake.read("bronze_trades").collect()} == expected
+    assert {row.bids[1].price for row in lake.read("bronze_depth").collect()} == expected
+    reasons = Counter(row.reason for row in lake.read("quality_dead_letters").collect())
+    assert reasons == {
+        **{f"price {price} does not fit decimal(17,8)": 1 for price in inexact},
+        "bids has a level that is negative or does not fit": 6,
+    }
 
 
 def test_letters_of_a_commit_whose_tick_was_killed_before_them_come_with_the_next(
@@ -113,16 +160,30 @@ def test_offsets_that_expired_unread_are_told_and_reading_goes_on(lake: Lake) ->
     lake.publish([trade(number) for number in range(10)])
     lake.tick("bronze_trades")
     lake.publish([trade(number) for number in range(10, 20)])
-    admin = AdminClient({"bootstrap.servers": lake.bootstrap})
     checkpoint = hudi_utils.last_checkpoint(lake.lakehouse.lake, TABLES["bronze_trades"])
     assert checkpoint is not None
-    held = lake.lakehouse.watermarks(Feed.TRADES)
-    (partition,) = [number for number, end in held.end[TRADES_TOPIC].items() if end == 20]
-    (future,) = admin.delete_records([TopicPartition(TRADES_TOPIC, partition, 15)]).values()
-    future.result(30)
+    expire(lake, end=20, before=15)
     lake.tick("bronze_trades", "quality_dead_letters")
     assert lake.read("bronze_trades").count() == 15
     (lost,) = lake.read("quality_dead_letters").collect()
     assert (lost.kafka_offset, lost.last_offset, lost.payload) == (10, 14, None)
     assert "expired" in lost.reason
     assert lake.tick("bronze_trades", "quality_dead_letters")["bronze_trades"]["rows"] == 0
+
+
+def test_what_was_refused_and_expired_before_its_letter_is_told_and_does_not_stop_the_rest(
+    lake: Lake,
+) -> None:
+    envelope = Envelope(trade(0).origin, "1.0.0")
+    value = envelope.typed(trade(1), 1)
+    lake.publish_values([(TRADES_TOPIC, KEY, item) for item in (b"{", value, b"[")])
+    ingest(lake.lakehouse, Feed.TRADES)  # and here the process would die
+    expire(lake, end=3, before=2)
+    lake.tick("quality_dead_letters")
+    letters = lake.read("quality_dead_letters").orderBy("kafka_offset").collect()
+    assert [(row.kafka_offset, row.last_offset, row.payload) for row in letters] == [
+        (0, 1, None),
+        (2, 2, "["),
+    ]
+    assert "expired in Kafka before what was refused" in letters[0].reason
+    assert lake.tick("quality_dead_letters")["quality_dead_letters"]["rows"] == 0

@@ -88,6 +88,14 @@ def test_a_tick_asks_the_venue_nothing_and_a_backfill_and_a_healing_end_in_the_t
     assert len(graph.asset_check_keys) == 28, "each table's checks run in its tick"
 
 
+@pytest.mark.parametrize("job", ["lake_tick", "heal", "backfill"])
+def test_offsets_are_balanced_after_the_letters_that_count(job):
+    order = [node.name for node in defs.resolve_job_def(job).nodes_in_topological_order]
+    balances = [number for number, name in enumerate(order) if name.endswith("_kafka_balance")]
+    assert len(balances) == 6
+    assert min(balances) > order.index("quality_dead_letters")
+
+
 def test_the_lake_is_moved_each_minute_and_maintained_each_20_by_one_op_per_table():
     minutes = {each.job_name: each.cron_schedule for each in defs.schedules or ()}
     assert minutes["lake_tick"] == "* * * * *"

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from crypto_pipeline.utils.kafka_utils import (
     Watermarks,
     next_range,
     spark_offsets,
+    still_held,
 )
 
 
@@ -67,3 +69,38 @@ def test_capped_reads_reach_the_end_without_a_hole_or_an_overlap(ends, most):
 def test_spark_gets_its_own_json_of_the_topics_asked_for():
     text = spark_offsets({"t": {0: 5, 1: 6}, "u": {0: 1}}, ["t"])
     assert json.loads(text) == {"t": {"0": 5, "1": 6}}
+
+
+READ = BronzeCheckpoint({"t": {0: 10}}, {"t": {0: 20}})
+
+
+@pytest.mark.parametrize(
+    ("earliest", "end", "again", "lost"),
+    [
+        (5, 30, (10, 20), None),
+        (15, 30, (15, 20), (10, 15)),
+        (20, 20, None, (10, 20)),
+        (25, 30, None, (10, 20)),
+        (0, 12, None, (10, 20)),
+    ],
+)
+def test_a_range_is_read_again_as_far_as_the_broker_holds_it(earliest, end, again, lost):
+    found = still_held(READ, Watermarks({"t": {0: earliest}}, {"t": {0: end}}))
+    first, until = again or (earliest, earliest)
+    assert (found.start, found.end) == ({"t": {0: first}}, {"t": {0: until}})
+    assert found.lost == ([LostRange("t", 0, *lost)] if lost else [])
+
+
+def test_a_topic_that_is_gone_is_lost_and_a_partition_that_came_is_named():
+    broker = Watermarks({"t": {0: 0, 1: 3}, "u": {0: 0}}, {"t": {0: 30, 1: 9}, "u": {0: 1}})
+    found = still_held(READ, broker)
+    assert (found.start, found.end) == ({"t": {0: 10, 1: 3}}, {"t": {0: 20, 1: 3}})
+    assert found.span == 10
+    gone = still_held(READ, Watermarks({}, {}))
+    assert gone == BronzeCheckpoint({}, {}, [LostRange("t", 0, 10, 20)])
+
+
+def test_a_range_without_records_loses_nothing():
+    read = BronzeCheckpoint({"t": {0: 7}}, {"t": {0: 7}})
+    found = still_held(read, Watermarks({"t": {0: 9}}, {"t": {0: 9}}))
+    assert (found.span, found.lost) == (0, [])

@@ -1,0 +1,157 @@
+"""The asset checks as Dagster runs them, over what real records made of the tables."""
+
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from dagster import AssetCheckEvaluation, AssetSelection, DagsterInstance, materialize
+from msgspec import structs
+
+from crypto_pipeline.checks import CHECKS
+from crypto_pipeline.definitions import TICK_ASSETS
+from shared.market.events import Kline, Origin, Side, Source, Trade
+from shared.market.instruments import Exchange, Market
+from shared.market.topics import Feed
+from tests.integration.crypto_pipeline.conftest import TRADES_TOPIC, Lake
+
+pytestmark = [pytest.mark.kafka, pytest.mark.spark]
+
+MINUTE_US = 60_000_000
+DAY_US = 24 * 60 * MINUTE_US
+# Yesterday at noon: only the gaps of the latest days count as open.
+START_US = int(time.time() * 1_000_000) // DAY_US * DAY_US - DAY_US // 2
+ORIGIN = Origin(
+    Exchange.BINANCE, Market.SPOT, "BTCUSDT", "BTCUSDT", "trade", Source.REPLAY, "test", 1
+)
+Verdicts = dict[tuple[str, str], AssetCheckEvaluation]
+
+
+def trade(number: int, minute: int) -> Trade:
+    at = START_US + minute * MINUTE_US + number
+    return Trade(
+        origin=ORIGIN,
+        received_ns=at * 1000,
+        event_time=at,
+        trade_id=str(number),
+        price=Decimal(100 + number),
+        quantity=Decimal(1),
+        side=Side.BUY,
+        trade_time=at,
+    )
+
+
+def candle(minute: int, first: int, last: int, **wrong: Any) -> Kline:
+    """Return the closed candle of trades `first` to `last`."""
+    opened = START_US + minute * MINUTE_US
+    numbers = range(first, last + 1)
+    kline = Kline(
+        origin=structs.replace(ORIGIN, channel="kline_1m"),
+        received_ns=(opened + MINUTE_US) * 1000,
+        event_time=opened + MINUTE_US,
+        interval="1m",
+        open_time=opened,
+        close_time=opened + MINUTE_US - 1000,
+        open=str(100 + first),
+        high=str(100 + last),
+        low=str(100 + first),
+        close=str(100 + last),
+        volume=str(len(numbers)),
+        quote_volume=str(sum(100 + number for number in numbers)),
+        trade_count=len(numbers),
+        taker_buy_volume=str(len(numbers)),
+        taker_buy_quote_volume=str(sum(100 + number for number in numbers)),
+        first_trade_id=str(first),
+        last_trade_id=str(last),
+        is_closed=True,
+    )
+    return structs.replace(kline, **wrong)
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def verdicts(lake: Lake, instance: DagsterInstance, *names: str) -> Verdicts:
+    """Materialize tables with their checks; returns what the checks said."""
+    done = materialize(
+        [*TICK_ASSETS, *CHECKS],
+        instance=instance,
+        resources={"lakehouse": lake.lakehouse},
+        selection=AssetSelection.assets(*names),
+    )
+    return {
+        (said.asset_key.to_user_string(), said.check_name): said
+        for said in done.get_asset_check_evaluations()
+    }
+
+
+def reds(said: Verdicts) -> dict[tuple[str, str], str | None]:
+    return {key: each.description for key, each in said.items() if not each.passed}
+
+
+def test_the_checks_of_a_tick_turn_from_green_to_red_and_say_so_again_without_news(
+    lake: Lake, instance: DagsterInstance
+) -> None:
+    tables = (
+        "bronze_trades",
+        "bronze_klines",
+        "quality_dead_letters",
+        "silver_trades",
+        "silver_klines",
+        "gold_ohlcv",
+        "quality_completeness",
+        "quality_gaps",
+    )
+    lake.publish([*(trade(number, 0) for number in (1, 2, 3)), candle(0, 1, 3)])
+    said = verdicts(lake, instance, *tables)
+    assert reds(said) == {}
+    assert said["gold_ohlcv", "venue_candles"].description.startswith("0 minutes")
+    assert said["silver_trades", "bronze_balance"].metadata["bronze keys"].value == 3
+    assert len(said) == 12
+
+    lake.publish([*(trade(number, 1) for number in (6, 7)), candle(1, 6, 7, volume="2.5")])
+    lake.publish_values([(TRADES_TOPIC, "spot:BTCUSDT", b"{")])
+    said = verdicts(lake, instance, *tables)
+    assert reds(said) == {
+        ("gold_ohlcv", "venue_candles"): "1 minutes that differ from the venue's",
+        ("quality_dead_letters", "nothing_refused"): (
+            "1 refused records and lost ranges of the last 24 hours"
+        ),
+        ("quality_gaps", "no_open_gap"): "1 gaps are open",
+    }
+    assert said["bronze_trades", "kafka_balance"].metadata["dead letters"].value == 1
+
+    again = verdicts(lake, instance, "quality_dead_letters", "gold_ohlcv", "bronze_trades")
+    assert reds(again) == {key: text for key, text in reds(said).items() if key in again}
+    assert len(reds(again)) == 2
+    assert {each.metadata["state"].value for each in again.values()} == {
+        "no commit since the last verdict"
+    }
+
+
+def test_offsets_that_expired_unread_are_out_of_balance(
+    lake: Lake, instance: DagsterInstance
+) -> None:
+    tables = ("bronze_trades", "quality_dead_letters")
+    lake.publish([trade(1, 0)])
+    said = verdicts(lake, instance, *tables)
+    assert reds(said) == {}
+    assert said["quality_dead_letters", "nothing_refused"].metadata["state"].value == "no rows yet"
+    lake.publish([trade(number, 0) for number in (2, 3, 4)])
+    held = lake.lakehouse.watermarks(Feed.TRADES)
+    (partition,) = [number for number, end in held.end[TRADES_TOPIC].items() if end == 4]
+    admin = AdminClient({"bootstrap.servers": lake.bootstrap})
+    (future,) = admin.delete_records([TopicPartition(TRADES_TOPIC, partition, 3)]).values()
+    future.result(30)
+    assert reds(verdicts(lake, instance, *tables)) == {
+        ("bronze_trades", "kafka_balance"): "2 offsets without a row or letter",
+        ("quality_dead_letters", "nothing_refused"): (
+            "1 refused records and lost ranges of the last 24 hours"
+        ),
+    }

@@ -1,0 +1,38 @@
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from crypto_pipeline.schemas import NOTIONAL, PRICE, exact_text
+
+_PLAIN = st.decimals(min_value=0, max_value=10**12, places=9).map(lambda number: f"{number:f}")
+_ANY = st.decimals(min_value=0, max_value=10**12, allow_nan=False).map(str)
+
+
+def is_exact(text: str) -> bool:
+    scaled = Decimal(text).scaleb(8)
+    return scaled == int(scaled)
+
+
+@given(_PLAIN | _ANY)
+@example("60000.1234567800000000001")
+@example("1.123456789")
+@example("1.12345678000")
+@example("0E-30")
+@example("1.20E-7")
+@example("1.23E-7")
+@example("1E-8")
+@example("1E-9")
+@example("1E-18")
+@example("1E+3")
+def test_a_price_is_exact_without_a_digit_beyond_the_eighth_place(text):
+    assert bool(re.match(exact_text(PRICE), text)) == is_exact(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"), [("0.1234567890123456", True), ("0.12345678901234567", False)]
+)
+def test_the_places_are_those_of_the_type(text, exact):
+    assert bool(re.match(exact_text(NOTIONAL), text)) is exact
