@@ -106,5 +106,7 @@ def test_why_a_recording_cannot_be_played_is_said(tmp_path):
     path = tmp_path / "odd.jsonl.gz"
     with gzip.open(path, "wb") as file:
         write_frame(file, Frame(1, FrameKind.WS, "wss://ws.okx.com/v5", '{"stream":"a@trade"}'))
-    with pytest.raises(StackError, match=r"--recording: wss://ws\.okx\.com/v5: no market that is known"):
+    with pytest.raises(
+        StackError, match=r"--recording: wss://ws\.okx\.com/v5: no market that is known"
+    ):
         symbols_of([str(path)])
