@@ -52,8 +52,12 @@ class ProducerStats:
 
     @property
     def produced(self) -> int:
-        """Records that the broker has acknowledged."""
-        return self.sent - self.failed - self.buffered - self.spill_records
+        """Records that the broker has acknowledged.
+
+        librdkafka counts what it has to say, an error for example, among the records that it holds:
+        until that is heard `buffered` is too large, and before the first record by more than was sent.
+        """
+        return max(0, self.sent - self.failed - self.buffered - self.spill_records)
 
 
 @dataclass(slots=True)

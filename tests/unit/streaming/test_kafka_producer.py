@@ -98,6 +98,17 @@ async def test_a_record_larger_than_kafka_takes_is_a_delivery_error(unused_tcp_p
     assert "too large" in str(sender.failure)
 
 
+async def test_before_the_first_record_nothing_is_acknowledged_whatever_librdkafka_has_to_say(
+    unused_tcp_port, tmp_path
+):
+    sender = spilling(unused_tcp_port, tmp_path)
+    async with asyncio.timeout(30):
+        while not len(sender._producer):
+            await asyncio.sleep(0.01)
+    assert sender.stats.produced == 0
+    assert await sender.close(0.1) == 0
+
+
 async def test_routes_of_old_epochs_are_forgotten(unused_tcp_port, monkeypatch):
     monkeypatch.setattr(kafka_producer, "_MOST_ROUTES", 2)
     sender = producer(unused_tcp_port)
