@@ -103,7 +103,7 @@ async def test_before_the_first_record_nothing_is_acknowledged_whatever_librdkaf
 ):
     sender = spilling(unused_tcp_port, tmp_path)
     async with asyncio.timeout(30):
-        while not len(sender._producer):
+        while not len(sender._producer):  # noqa: ASYNC110 - librdkafka tells nobody
             await asyncio.sleep(0.01)
     assert sender.stats.produced == 0
     assert await sender.close(0.1) == 0
