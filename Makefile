@@ -40,8 +40,9 @@ test: ## Every test that belongs in CI, with coverage
 	@$(BIN)/coverage report --rcfile=tests/pure.coveragerc
 	@$(BIN)/pytest tests/integration -m "spark and not slow" -n 2 --dist loadfile --cov --cov-append \
 	  --cov-report= --cov-fail-under=0
-	@$(BIN)/pytest tests/integration tests/e2e -m "(not spark or e2e) and not slow" --cov --cov-append \
-	  --cov-report=term --durations=20
+	@$(BIN)/pytest tests/integration -m "not spark and not slow" -n 2 --dist loadfile --cov --cov-append \
+	  --cov-report= --cov-fail-under=0
+	@$(BIN)/pytest tests/e2e -m "not slow" --cov --cov-append --cov-report=term --durations=20
 
 test-slow: ## The tests that CI has no time for, about 10 minutes
 	@$(BIN)/pytest tests/integration tests/e2e -m slow
