@@ -15,7 +15,7 @@ from shared.clock import Clock, SystemClock
 from shared.market.instruments import Exchange, Instrument
 from shared.market.topics import Feed, topic_name
 from shared.settings import Settings, load_settings
-from shared.symbol_manager import SymbolBook, load_symbols
+from shared.symbol_manager import SymbolBook, file_version, load_symbols
 
 
 class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -60,8 +60,7 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
     def symbols(self) -> SymbolBook:
         """The symbols file as it is now: a symbol may come, with its records, in the midst of a run."""
         path = self.settings.paths.symbols_file
-        state = path.stat() if path.exists() else None
-        version = (state.st_mtime_ns, state.st_size, state.st_ino) if state else None
+        version = file_version(path)
         if self._symbols is None or self._symbols[0] != version:
             self._symbols = (version, load_symbols(path))
         return self._symbols[1]

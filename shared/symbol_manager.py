@@ -75,6 +75,15 @@ def load_symbols(path: Path) -> SymbolBook:
     return parse_symbols(_read(path), path)
 
 
+def file_version(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when the file is written or replaced; None while there is none."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
 def parse_symbols(document: Any, path: Path) -> SymbolBook:
     """Check a loaded document and return its symbols; raises as `load_symbols`."""
     faults: list[str] = []

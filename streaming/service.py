@@ -4,7 +4,6 @@ import asyncio
 import gc
 import signal
 from collections.abc import Coroutine, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,7 +16,7 @@ from shared.market.events import StreamState, StreamStatus
 from shared.market.instruments import Exchange
 from shared.market.topics import topic_specs
 from shared.settings import Settings
-from shared.symbol_manager import load_symbols
+from shared.symbol_manager import file_version, load_symbols
 from streaming.binance_websocket import plan, protocol
 from streaming.config import ConnectionPlan, Endpoint, in_shard
 from streaming.connection import Connection, unhealthy
@@ -226,10 +225,10 @@ class StreamingService:
 
     async def _follow_symbols(self) -> None:
         path = self._settings.paths.symbols_file
-        seen = _version(path)
+        seen = file_version(path)
         while True:
             await asyncio.sleep(self._settings.streaming.symbols_poll_s)
-            present = _version(path)
+            present = file_version(path)
             if present == seen:
                 continue
             seen = present
@@ -295,15 +294,6 @@ def planned(settings: Settings, present: Iterable[ConnectionPlan] = ()) -> list[
 
 def _ignore(_status: StreamStatus) -> None:
     """Heal nothing."""
-
-
-def _version(path: Path) -> tuple[int, int] | None:
-    """Return what changes when the file is written or replaced."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_mtime_ns, stat.st_ino
 
 
 def kafka_sink(settings: Settings, clock: Clock) -> EventProducer:
