@@ -88,7 +88,7 @@ def head(
     output: OutputOption = None,
 ) -> None:
     """Show the first rows of a table."""
-    emit(Lake(context.obj).read(table).slice(0, rows), form, output)
+    emit(Lake(context.obj).dataset(table).head(rows), form, output)
 
 
 @app.command()

@@ -25,7 +25,7 @@ def run(lake: Lake, sql: str) -> pa.Table:
         try:
             named = _words(sql)
             for name in sorted(named & set(lake.names)):
-                connection.register(name, lake.read(name))
+                connection.register(name, lake.dataset(name))
             if LISTING in named:
                 connection.register(LISTING, pa.table({"table_name": lake.names}))
             connection.execute("set lock_configuration = true")

@@ -4,19 +4,21 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from functools import reduce
+from operator import and_
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from hudi import HudiReadOptions, HudiTable, HudiTableBuilder
 from pyarrow import fs
 
 from crypto_lake.errors import NoLakeError, QueryError, TooEarlyError
+from crypto_lake.slices import SliceDataset, schema_of
 from shared.lake import timeline, upkeep
 from shared.lake.releases import Release
 from shared.lake.survey import survey
 from shared.lake.timeline import Instant
 
-_META = "_hoodie_"
 _CHECKPOINT = "lake.checkpoint"
 
 
@@ -63,39 +65,43 @@ class Lake:
             QueryError: there is no such table.
             TooEarlyError: its file versions do not reach back to the lake's time.
         """
-        table = self._table(name)
-        filters: list[tuple[str, str, Any]] = []
-        for field, wanted in (("symbol", sorted(symbols)), ("date", sorted(dates))):
-            if len(wanted) == 1:
-                filters.append((field, "=", wanted[0]))
-            elif wanted:
-                filters += [(field, ">=", wanted[0]), (field, "<=", wanted[-1])]
-        options = HudiReadOptions(filters=filters or None, projection=list(columns) or None)
+        wanted = [
+            ds.field(field).isin(sorted(values))
+            for field, values in (("symbol", set(symbols)), ("date", set(dates)))
+            if values
+        ]
+        where = reduce(and_, wanted) if wanted else None
+        return self.dataset(name).to_table(columns=list(columns) or None, filter=where)
+
+    def dataset(self, name: str) -> SliceDataset:
+        """Return a table as a dataset, whose rows are read when they are asked for.
+
+        Errors as for `read`.
+        """
+        options = HudiReadOptions()
         if self._as_of is not None:
             options = options.with_as_of_timestamp(self._instant(name, self._as_of))
-        batches = table.read(options)
-        if not batches:
-            return self.schema(name).empty_table()
-        rows = pa.Table.from_batches(batches)
-        return rows.select([item for item in rows.column_names if not item.startswith(_META)])
+        return SliceDataset.of(self._table(name), options, self._system, f"{self._path}/{name}")
 
     def schema(self, name: str) -> pa.Schema:
         """Return a table's columns without Hudi's own."""
-        schema = pa.schema(self._table(name).get_schema())
-        return pa.schema([item for item in schema if not item.name.startswith(_META)])
+        return schema_of(self._table(name))
 
     def info(self, name: str) -> TableInfo:
         """Count and measure one table."""
-        key = self.read(name, columns=("symbol", "date"))
-        dates = sorted(set(key["date"].to_pylist()))
+        rows, symbols, dates = 0, set(), set()
+        for batch in self.dataset(name).to_batches(columns=["symbol", "date"]):
+            rows += batch.num_rows
+            symbols.update(batch["symbol"].unique().to_pylist())
+            dates.update(batch["date"].unique().to_pylist())
         files = self._system.get_file_info(fs.FileSelector(f"{self._path}/{name}", recursive=True))
         latest = self._table(name).get_timeline().get_latest_commit_timestamp()
         return TableInfo(
             table=name,
-            rows=key.num_rows,
-            symbols=len(set(key["symbol"].to_pylist())),
-            first_date=dates[0] if dates else None,
-            last_date=dates[-1] if dates else None,
+            rows=rows,
+            symbols=len(symbols),
+            first_date=min(dates, default=None),
+            last_date=max(dates, default=None),
             bytes=sum(item.size or 0 for item in files),
             last_commit=latest,
         )

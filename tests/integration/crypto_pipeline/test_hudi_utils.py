@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 import crypto_lake
+from crypto_lake.errors import QueryError
 from crypto_lake.tables import Lake as Reader
 from crypto_pipeline.errors import CheckpointMissingError
 from crypto_pipeline.schemas import LEVELS, Column
@@ -192,3 +193,23 @@ def test_the_reader_without_a_jvm_sees_the_rows_that_spark_sees(spark, rows, lak
     )
     assert counted["n"][0].as_py() == len(expected)
     assert counted["s"][0].as_py() == sum(row["price"] for row in expected)
+
+
+@pytest.mark.parametrize("spec", [APPEND, UPSERT], ids=lambda spec: spec.name)
+def test_a_query_opens_no_file_of_a_day_that_it_leaves_out(rows, lake, spec):
+    for number in range(3):
+        hudi_utils.write(rows(number * 3, number * 3 + 5, order=number), spec, lake, {})
+    for number in range(2):
+        hudi_utils.write(rows(0, 5, order=number, date="2024-08-09"), spec, lake, {})
+    for file in Path(lake, spec.name, "symbol=BTCUSDT", "date=2024-08-08").iterdir():
+        file.write_bytes(b"no Parquet, no log")
+    for where in (
+        "date = '2024-08-09'",
+        "date in ('2024-08-09', '2024-08-10')",
+        "date > '2024-08-08' and bids[1].price >= 0",
+        """date = '2024-08-09' and "at" >= timestamptz '1970-01-01 00:00:00+00' and price >= 0""",
+    ):
+        found = crypto_lake.sql(f"select id from {spec.name} where {where}", Path(lake).parent)
+        assert sorted(found["id"].to_pylist()) == sorted("01234" * (2 if spec is APPEND else 1))
+    with pytest.raises(QueryError):
+        crypto_lake.sql(f"select sum(price) from {spec.name}", Path(lake).parent)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hudi import HudiTableBuilder
 
 import crypto_lake
 from crypto_lake.tables import Lake as Reader
@@ -41,7 +42,8 @@ def digest(rows: list[dict[str, Any]], columns: list[str]) -> tuple[int, str]:
 
 
 def by_hudi_rs(lake: Lake, name: str) -> tuple[int, str]:
-    rows: pa.Table = Reader(lake.lakehouse.lake).read(name)
+    table = HudiTableBuilder.from_base_uri(f"{lake.lakehouse.lake}/{name}").build()
+    rows = pa.Table.from_batches(table.read())
     return digest(rows.to_pylist(), [column.name for column in TABLES[name].columns])
 
 

@@ -14,7 +14,7 @@ class Tables:
     def __init__(self) -> None:
         self.read_names: list[str] = []
 
-    def read(self, name: str) -> pa.Table:
+    def dataset(self, name: str) -> pa.Table:
         self.read_names.append(name)
         return pa.table({"symbol": ["A", "A"], "second": [1, 5], name: [10, 50]})
 

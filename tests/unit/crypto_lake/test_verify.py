@@ -24,7 +24,7 @@ class Tables:
     def names(self) -> list[str]:
         return list(self.tables)
 
-    def read(self, name: str) -> pa.Table:
+    def dataset(self, name: str) -> pa.Table:
         table = self.tables[name]
         for column in TYPES.keys() & set(table.column_names):
             place = table.column_names.index(column)
