@@ -66,9 +66,13 @@ class Pipeline:
             return
         events = self._protocol.receive(frame, received_ns)
         if events and type(events[0]) is not DeadLetter and frame.isascii():
-            new = self._new(events)
+            new = events if self._deduplicator.is_idle else self._new(events)
             self._publisher.publish_frame(events[0].origin, frame, received_ns, new)
-            self._count(new)
+            # What is to be noted comes beside an event, never alone.
+            if len(events) == 1:
+                stats.events += len(new)
+            else:
+                self._count(new)
         else:
             self._take_unusual(frame, events, received_ns)
         stats.processed += 1

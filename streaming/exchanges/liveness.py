@@ -119,7 +119,9 @@ class Liveness:
     def seen(self, now_ns: int) -> None:
         """Note a frame."""
         interval = now_ns - self.seen_ns
-        self._longest_ns = max(self._longest_ns, interval)
+        # Faster than `max`, and this is done for every frame.
+        if interval > self._longest_ns:  # noqa: PLR1730
+            self._longest_ns = interval
         self.seen_ns = now_ns
 
     def prove(self, now_ns: int) -> None:
