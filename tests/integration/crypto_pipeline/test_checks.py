@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from dagster import AssetCheckEvaluation, AssetSelection, DagsterInstance, materialize
 from msgspec import structs
 
+from crypto_pipeline import check_runs
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.definitions import TICK_ASSETS
 from shared.market.events import Kline, Origin, Side, Source, Trade
@@ -96,8 +97,9 @@ def reds(said: Verdicts) -> dict[tuple[str, str], str | None]:
 
 
 def test_the_checks_of_a_tick_turn_from_green_to_red_and_say_so_again_without_news(
-    lake: Lake, instance: DagsterInstance
+    lake: Lake, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(check_runs, "_SHORT_S", float("inf"))
     tables = (
         "bronze_trades",
         "bronze_klines",
@@ -131,8 +133,28 @@ def test_the_checks_of_a_tick_turn_from_green_to_red_and_say_so_again_without_ne
     assert reds(again) == {key: text for key, text in reds(said).items() if key in again}
     assert len(reds(again)) == 2
     assert {each.metadata["state"].value for each in again.values()} == {
-        "no commit since the last verdict"
+        "no commit since the last look"
     }
+
+
+def test_a_look_at_every_row_is_followed_by_a_rest_and_then_takes_in_what_came_meanwhile(
+    lake: Lake, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_runs, "_SHORT_S", 0)
+    monkeypatch.setattr(check_runs, "_LOOK_ONE_IN", 1_000_000)
+    tables = "bronze_trades", "silver_trades"
+    day_us = 86_400_000_000
+    for numbers, state, keys in (((1, 2), None, 2), ((3,), "a short while ago", 2)):
+        lake.publish([trade(number, 0) for number in numbers])
+        said = verdicts(lake, instance, *tables)
+        looked = said["silver_trades", "bronze_balance"].metadata
+        assert ("state" not in looked) if state is None else looked["state"].value.endswith(state)
+        assert looked["bronze keys"].value == keys
+        assert "state" not in said["bronze_trades", "kafka_balance"].metadata, "it reads no rows"
+    monkeypatch.setattr(check_runs, "_LOOK_ONE_IN", 0)
+    lake.publish([structs.replace(trade(4, 0), trade_time=trade(4, 0).trade_time + day_us)])
+    looked = verdicts(lake, instance, *tables)["silver_trades", "bronze_balance"].metadata
+    assert looked["bronze keys"].value == 4, "of both days, although the last commit wrote to one"
 
 
 def test_offsets_that_expired_unread_are_out_of_balance(

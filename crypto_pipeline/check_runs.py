@@ -1,0 +1,164 @@
+"""How an asset check runs: when it looks, what at, and what it says while it does not.
+
+It looks at the partitions written since its last look, and repeats its last verdict without a Spark job
+while the table has no newer commit. What looks at every row of a partition also rests for as long as keeps
+it within a twentieth of the time: in the evening a day of quotes has millions of rows, and a tick shall not
+take longer for it than in the morning.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckExecutionContext,
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterEventType,
+    MetadataValue,
+    asset_check,
+)
+
+from crypto_pipeline.assets.describe import Stopwatch
+from crypto_pipeline.resources import LakehouseResource
+from crypto_pipeline.specs import TableSpec
+from crypto_pipeline.utils import hudi_utils
+
+# A look that takes longer than this is followed by a rest of so many times its length.
+_SHORT_S = 2.0
+_LOOK_ONE_IN = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: the rows that are wrong, none when all is well, and what to show."""
+
+    wrong: int
+    text: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a look is about: a table's newest commit, and (symbol, date) of what was written lately."""
+
+    commit: hudi_utils.Commit
+    pairs: frozenset[tuple[str, str]]
+
+
+Look = Callable[[LakehouseResource, Scope], Finding]
+
+
+def check(
+    name: str,
+    spec: TableSpec,
+    text: str,
+    look: Look,
+    after: str | None = None,
+    severity: AssetCheckSeverity = AssetCheckSeverity.ERROR,
+    *,
+    is_scan: bool = False,
+) -> AssetChecksDefinition:
+    """Return an asset check that looks once its table, and the table `after`, are filled.
+
+    A check that `is_scan` reads whole partitions, and so rests in between, see `rests`.
+    """
+    key = AssetCheckKey(AssetKey(spec.name), name)
+    deps = [AssetKey(after)] if after else []
+
+    @asset_check(asset=key.asset_key, name=name, description=text, additional_deps=deps)
+    def run(context: AssetCheckExecutionContext, lakehouse: LakehouseResource) -> AssetCheckResult:
+        commit = hudi_utils.newest_write(lakehouse.lake, spec)
+        if commit is None:
+            return AssetCheckResult(passed=True, metadata={"state": "no rows yet"})
+        now_s = lakehouse.clock.now_ns() / 1e9
+        last = _last_verdict(context, key)
+        if last is not None and last.commit == commit.requested:
+            return last.again("no commit since the last look")
+        if last is not None and is_scan and rests(last.looked_at, last.seconds, now_s):
+            return last.again("every row was looked at a short while ago")
+        watch = Stopwatch()
+        finding = look(lakehouse, Scope(commit, _written_since(lakehouse.lake, spec, last, commit)))
+        return AssetCheckResult(
+            passed=finding.wrong == 0,
+            severity=severity,
+            description=f"{finding.wrong} {finding.text}",
+            metadata={
+                "commit": commit.requested,
+                "completed": commit.completed,
+                "looked at": MetadataValue.timestamp(now_s),
+                "seconds": watch.seconds,
+                **finding.metadata,
+            },
+        )
+
+    return run
+
+
+def rests(looked_at: float, seconds: float, now_s: float) -> bool:
+    """Tell whether a look would be too soon: one took `seconds`, at `looked_at`, and it is `now_s`.
+
+    Times in seconds since the epoch. What takes moments is never too soon.
+    """
+    return seconds > _SHORT_S and now_s - looked_at < seconds * _LOOK_ONE_IN
+
+
+def _written_since(
+    lake: str, spec: TableSpec, last: "_Verdict | None", commit: hudi_utils.Commit
+) -> frozenset[tuple[str, str]]:
+    """Return (symbol, date) of what was written since the last look, as far as the timeline reaches."""
+    pairs = set(hudi_utils.partitions_of(lake, spec, commit))
+    if last is not None:
+        pairs |= hudi_utils.partitions_of_news(lake, spec, last.completed, commit.completed)
+    return frozenset(pairs)
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What the last look said, when it was (seconds since the epoch), at which commit, how long it took."""
+
+    said: AssetCheckEvaluation
+
+    def __getitem__(self, name: str) -> Any:
+        return self.said.metadata[name].value
+
+    @property
+    def commit(self) -> str:
+        return str(self["commit"])
+
+    @property
+    def completed(self) -> str:
+        return str(self["completed"])
+
+    @property
+    def looked_at(self) -> float:
+        return float(self["looked at"])
+
+    @property
+    def seconds(self) -> float:
+        return float(self["seconds"])
+
+    def again(self, why: str) -> AssetCheckResult:
+        """Repeat it."""
+        return AssetCheckResult(
+            passed=self.said.passed,
+            severity=self.said.severity,
+            description=self.said.description,
+            metadata={**self.said.metadata, "state": why},
+        )
+
+
+def _last_verdict(context: AssetCheckExecutionContext, key: AssetCheckKey) -> _Verdict | None:
+    history = context.instance.event_log_storage.get_asset_check_execution_history(key, limit=2)
+    for record in history:
+        event = record.event.dagster_event if record.event else None
+        if event is None or event.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION:
+            continue
+        said = event.asset_check_evaluation_data
+        if {"commit", "completed", "looked at", "seconds"} <= said.metadata.keys():
+            return _Verdict(said)
+    return None
