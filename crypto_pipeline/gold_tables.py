@@ -31,8 +31,9 @@ BANDS_BPS = (5, 10, 25)
 SLIPPAGE_NOTIONALS = {"1k": 1_000, "10k": 10_000, "100k": 100_000}
 """Order sizes in quote currency that slippage is told for."""
 
-SESSIONS = ("day", "00-08", "08-16", "16-24")
-"""The UTC day, and its thirds: they begin with Asia, Europe, America, and at the usual funding times."""
+SESSIONS = ("hour", "00-08", "08-16", "16-24", "day")
+"""The hours of the UTC day, its thirds, which begin with Asia, Europe, America and at the usual funding
+times, and the day."""
 VOLATILITY_WINDOWS = ("5m", "1h", "24h")
 CORRELATION_WINDOWS = ("1h", "24h")
 
@@ -127,10 +128,10 @@ _LIQUIDITY = _gold(
 )
 _VOLUME_PROFILE = _gold(
     "gold_volume_profile",
-    "Volume by price of each day and session, with point of control and 70 % value area",
+    "Volume by price of each hour, session and day, with point of control and 70 % value area",
     ("silver_trades",),
     (
-        Column("session", "string", f"UTC hours of the day: {' '.join(SESSIONS)}"),
+        Column("session", "string", f"{' '.join(SESSIONS)}, UTC"),
         Column("window_start", TIME, "Start of the session, UTC"),
         Column("price_low", PRICE, "Lower border of the bin, included"),
     ),

@@ -9,7 +9,7 @@ sums compose.
 
 from collections.abc import Iterable
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -20,6 +20,7 @@ from crypto_pipeline.tables import TABLES
 LONGER_INTERVALS = {"5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
 KEY = ["exchange", "market", "symbol"]
 _WINDOW_KEY = [*KEY, "interval", "window"]
+_NEAR_S = 60
 _FILL = [
     *KEY,
     "trade_time",
@@ -45,6 +46,31 @@ def touched_minutes(trades: DataFrame) -> DataFrame:
     return trades.select(*KEY, minute).distinct()
 
 
+def touched_hours(trades: DataFrame) -> DataFrame:
+    """Return (exchange, market, symbol, window_start) of every hour that these trades fall in."""
+    hour = window_start(F.col("trade_time"), 3600).alias("window_start")
+    return trades.select(*KEY, hour).distinct()
+
+
+def hours_about(trades: DataFrame) -> list[int]:
+    """Return the hours (since the epoch) that these trades fall in, or would a minute sooner or later.
+
+    Whatever new trades change lies in these hours: an aggregate trade spans at most 100 ms on futures,
+    and one taker order on spot.
+    """
+    hours = F.explode(F.array(*_hours("trade_time"))).alias("hour")
+    return sorted(row["hour"] for row in trades.select(hours).distinct().collect())
+
+
+def about_hours(trades: DataFrame, hours: list[int]) -> DataFrame:
+    """Return the trades in these hours, and those within a minute of them, which may share a span."""
+    return trades.where(reduce(or_, (hour.isin(hours) for hour in _hours("trade_time"))))
+
+
+def _hours(time: str) -> list[Column]:
+    return [F.floor((F.unix_seconds(time) + shift) / 3600) for shift in (-_NEAR_S, _NEAR_S)]
+
+
 def forms(trades: DataFrame) -> DataFrame:
     """Return what gold uses of all trades, and which of a fill's forms is counted.
 
@@ -62,7 +88,7 @@ def forms(trades: DataFrame) -> DataFrame:
     new row has a part in: it may change which of them counts.
 
     Args:
-        trades: rows of `silver_trades`, both channels, with `is_new`; whole days.
+        trades: rows of `silver_trades`, both channels, with `is_new`; whole `about_hours` of the new.
     """
     is_aggregate = F.col("channel") == "aggTrade"
     is_book_trade = (

@@ -1,4 +1,6 @@
-"""Volume by price: bins of each UTC day and of its sessions, the point of control and the value area. Pure.
+"""Volume by price: bins of each hour, session and UTC day, the point of control, the value area. Pure.
+
+Hours are binned from fills, sessions and days from hours, so a tick looks at fills of few hours only.
 
 A bin's width is the greatest of 1, 2 or 5 times a power of ten that is at most 1/2000 of the price. It
 follows from the price alone, so a bin never moves when more trades come, and bins of two widths never
@@ -19,17 +21,25 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import SESSIONS
 from crypto_pipeline.schemas import NOTIONAL, PRICE, VOLUME
-from crypto_pipeline.transforms.gold import KEY, finished, schema
+from crypto_pipeline.transforms.gold import KEY, finished, schema, window_start
 
 VALUE_SHARE = Fraction(7, 10)
 _BINS_PER_PRICE = 2000
 _WIDTHS = [Decimal(step).scaleb(power) for power in range(-8, 6) for step in (1, 2, 5)]
-_SESSION_HOURS = 8
+_THIRD_HOURS = 8
 _TABLE = "gold_volume_profile"
 _MARKS = ["is_point_of_control", "in_value_area"]
 _GROUP = [*KEY, "session", "window_start"]
 _PLACE = [*_GROUP, "price_low", "price_high"]
-_BINS = [*_PLACE, "volume", "quote_volume", "buy_volume", "sell_volume", "trade_count"]
+_SUMS = {
+    "volume": VOLUME,
+    "quote_volume": NOTIONAL,
+    "buy_volume": VOLUME,
+    "sell_volume": VOLUME,
+    "trade_count": "bigint",
+}
+_BINS = [*_PLACE, *_SUMS]
+_HOUR = [*KEY, "window_start"]
 
 
 def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
@@ -53,51 +63,79 @@ def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
     return peak, low, high
 
 
-def volume_profile(counted: DataFrame, known: DataFrame | None, row_order: int) -> DataFrame:
-    """Return `gold_volume_profile` of the days of these fills.
+def volume_profile(
+    counted: DataFrame, hours: DataFrame, known: DataFrame | None, row_order: int
+) -> DataFrame:
+    """Return `gold_volume_profile` of the touched hours, and of the sessions and days that they lie in.
 
     A known bin that corrections have left without a fill comes again with zeros.
 
     Args:
-        counted: all fills of whole days, see `gold.fills`.
+        counted: all fills in the touched hours, see `gold.fills`; more do no harm.
+        hours: see `gold.touched_hours`.
         known: rows of `gold_volume_profile` of the same days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    width = _width(F.col("price"))
-    low = (F.col("price") - F.col("price") % width).cast(PRICE)
-    day = F.date_trunc("day", "trade_time")
-    third = F.floor(F.hour("trade_time") / _SESSION_HOURS)
-    sessions = F.array(
-        F.struct(F.lit(SESSIONS[0]).alias("session"), day.alias("start")),
-        F.struct(
-            F.element_at(
-                F.array(*(F.lit(name) for name in SESSIONS[1:])), (third + 1).cast("int")
-            ).alias("session"),
-            F.timestamp_seconds(F.unix_seconds(day) + third * _SESSION_HOURS * 3600).alias("start"),
-        ),
-    )
-    windows = (
-        counted.withColumns({"price_low": low, "price_high": (low + width).cast(PRICE)})
-        .withColumn("pair", F.explode(sessions))
-        .withColumns({"session": F.col("pair.session"), "window_start": F.col("pair.start")})
-    )
-    bins = windows.groupBy(*_PLACE).agg(
-        F.sum("quantity").cast(VOLUME).alias("volume"),
-        F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
-        _of_side("buy").alias("buy_volume"),
-        _of_side("sell").alias("sell_volume"),
-        F.sum("fill_count").alias("trade_count"),
-    )
+    hour = window_start(F.col("trade_time"), 3600)
+    touched = counted.withColumn("window_start", hour).join(F.broadcast(hours), _HOUR, "left_semi")
+    new = _of_hours(touched)
+    all_hours = new
     if known is not None:
-        bins = bins.unionByName(known.select(*_PLACE, *_nothing()))
+        others = known.where(F.col("session") == SESSIONS[0])
+        others = others.join(F.broadcast(hours), _HOUR, "left_anti")
+        all_hours = new.unionByName(others.select(_BINS))
+    windows = _in_sessions(hours).distinct()
+    summed = {name: F.sum(name).cast(kind).alias(name) for name, kind in _SUMS.items()}
+    longer = _in_sessions(all_hours).groupBy(*_PLACE).agg(*summed.values())
+    bins = new.unionByName(longer.join(F.broadcast(windows), _GROUP, "left_semi"))
+    if known is not None:
+        zeros = (F.lit(0).cast(kind).alias(name) for name, kind in _SUMS.items())
+        told = hours.withColumn("session", F.lit(SESSIONS[0])).unionByName(windows)
+        before = known.join(F.broadcast(told), _GROUP, "left_semi")
+        bins = bins.unionByName(before.select(*_PLACE, *zeros))
     rows = bins.groupBy(*_GROUP).applyInPandas(_mark, schema(_TABLE, _BINS + _MARKS))
     return finished(rows, _TABLE, row_order)
 
 
-def _nothing() -> list[Column]:
-    zeros = dict.fromkeys(["volume", "buy_volume", "sell_volume"], VOLUME)
-    zeros |= {"quote_volume": NOTIONAL, "trade_count": "bigint"}
-    return [F.lit(0).cast(kind).alias(name) for name, kind in zeros.items()]
+def _of_hours(fills: DataFrame) -> DataFrame:
+    """Return the bins of the hours of these fills, whose start is `window_start`."""
+    width = _width(F.col("price"))
+    low = (F.col("price") - F.col("price") % width).cast(PRICE)
+    places = {
+        "session": F.lit(SESSIONS[0]),
+        "price_low": low,
+        "price_high": (low + width).cast(PRICE),
+    }
+    return (
+        fills.withColumns(places)
+        .groupBy(*_PLACE)
+        .agg(
+            F.sum("quantity").cast(VOLUME).alias("volume"),
+            F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
+            _of_side("buy").alias("buy_volume"),
+            _of_side("sell").alias("sell_volume"),
+            F.sum("fill_count").alias("trade_count"),
+        )
+    )
+
+
+def _in_sessions(hours: DataFrame) -> DataFrame:
+    """Repeat rows of hours for the third and the day that each lies in, `session` and `window_start`."""
+    time = F.col("window_start")
+    third = F.floor(F.hour(time) / _THIRD_HOURS)
+    names = F.array(*(F.lit(name) for name in SESSIONS[1:-1]))
+    sessions = F.array(
+        F.struct(
+            F.element_at(names, (third + 1).cast("int")).alias("session"),
+            window_start(time, _THIRD_HOURS * 3600).alias("start"),
+        ),
+        F.struct(F.lit(SESSIONS[-1]).alias("session"), F.date_trunc("day", time).alias("start")),
+    )
+    return (
+        hours.withColumn("pair", F.explode(sessions))
+        .withColumns({"session": F.col("pair.session"), "window_start": F.col("pair.start")})
+        .drop("pair")
+    )
 
 
 def _width(price: Column) -> Column:

@@ -116,7 +116,8 @@ def compute(spark: SparkSession, trades: DataFrame, folder: Path) -> dict[str, p
     fills = gold.fills(gold.forms(trades.withColumn("is_new", F.lit(True))))
     candles = kept("gold_ohlcv", gold.ohlcv(fills, gold.touched_minutes(trades), None, 1))
     marked = series.candles(candles.withColumn("is_new", F.lit(True)))
-    kept("gold_volume_profile", profile.volume_profile(fills, None, 1))
+    hours = gold.touched_hours(fills)
+    kept("gold_volume_profile", profile.volume_profile(fills, hours, None, 1))
     kept("gold_volatility", volatility.volatility(marked, 1))
     spiked = kept("gold_volume_spikes", spikes.volume_spikes(marked, None, 1))
     kept("gold_indicators", indicators.indicators(candles, None, 1))
@@ -203,14 +204,14 @@ def judge_profile(fills: pl.DataFrame, found: pl.DataFrame) -> Verdict:
     low = pl.Series("price_low", price - price % width)
     binned = fills.with_columns(low, (low + width).alias("price_high"))
     parts = []
-    for length in (86_400, 28_800):
+    for length in (86_400, 28_800, 3600):
         second = pl.col("time") // 1_000_000
         start = second - second % length
         third = (start % 86_400) // 28_800
         name = pl.format(
             "{}-{}", *((third * 8 + add).cast(pl.String).str.zfill(2) for add in (0, 8))
         )
-        session = pl.lit("day") if length == 86_400 else name
+        session = {86_400: pl.lit("day"), 28_800: name, 3600: pl.lit("hour")}[length]
         key = [*INSTRUMENT, session.alias("session"), start.alias("window_start")]
         bins = binned.group_by(*key, "price_low", "price_high").agg(**sums(pl.col("is_buy")))
         parts.append(bins)
