@@ -5,12 +5,12 @@ is plain Parquet, opened by column and row group; one with logs is merged by hud
 and let go before the next. Slices whose partition (symbol, date) a filter rules out are never opened.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from hudi import HudiFileSlice, HudiReadOptions, HudiTable
+from hudi import HudiFileGroupReader, HudiFileSlice, HudiReadOptions, HudiTable
 from pyarrow import fs
 
 _META = "_hoodie_"
@@ -28,7 +28,8 @@ class SliceDataset(ds.InMemoryDataset):  # type: ignore[misc] # pyarrow has no t
     """The rows of one table as of one moment; DuckDB and Polars push columns and filters into it.
 
     pyarrow cannot be told of slices that are merged on the fly, so this is an empty dataset with the
-    table's schema whose scanner is our own; all that reads a dataset asks for that.
+    table's schema whose scanner is our own. DuckDB, Polars and `to_table`, `to_batches`, `head` and
+    `count_rows` ask for that; pyarrow's other methods (`sort_by`, `get_fragments`) see no rows.
     """
 
     _table: HudiTable
@@ -45,11 +46,15 @@ class SliceDataset(ds.InMemoryDataset):  # type: ignore[misc] # pyarrow has no t
         self = cls(schema_of(table).empty_table())
         self._table, self._options = table, options
         slices = table.get_file_slices(options)
-        self._merged = {_place(path, item): item for item in slices if item.has_log_files()}
+        merged = [item for item in slices if item.has_log_files()]
         plain = [item for item in slices if not item.has_log_files()]
-        self._plain_files = _files(plain, self.schema, system, path)
+        place = f"{path}/{{}}".format
+        self._plain_files = _files(
+            plain, lambda item: place(item.base_file_relative_path()), self.schema, system
+        )
         # Only to tell which of them a filter leaves over; they are read by hudi-rs.
-        self._merged_files = _files(self._merged.values(), self.schema, system, path)
+        self._merged = {_name(item): item for item in merged}
+        self._merged_files = _files(merged, _name, self.schema, system)
         return self
 
     def scanner(
@@ -66,25 +71,39 @@ class SliceDataset(ds.InMemoryDataset):  # type: ignore[misc] # pyarrow has no t
 
     def _batches(self, columns: list[str], where: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         yield from self._plain_files.to_batches(columns=columns, filter=where)
-        reader = self._table.create_file_group_reader_with_options(self._options)
+        # A filter may ask for more columns than are wanted, and does not say for which.
+        names = self.schema.names if where is not None or not columns else columns
+        options = self._options.with_projection(names)
+        reader = self._table.create_file_group_reader_with_options(options)
+        schema = pa.schema([self.schema.field(name) for name in names])
         for fragment in self._merged_files.get_fragments(where):
-            merged = reader.read_file_slice(self._merged[fragment.path], self._options)
-            rows = pa.Table.from_batches([merged]).select(self.schema.names).cast(self.schema)
+            merged = _merge(reader, self._merged[fragment.path], options)
+            rows = pa.Table.from_batches([merged]).select(names).cast(schema)
             yield from ds.InMemoryDataset(rows).to_batches(columns=columns, filter=where)
 
 
+def _name(item: HudiFileSlice) -> str:
+    return f"{item.partition_path}/{item.file_id}"
+
+
+def _merge(
+    reader: HudiFileGroupReader, item: HudiFileSlice, options: HudiReadOptions
+) -> pa.RecordBatch:
+    if item.base_file_name:
+        return reader.read_file_slice(item, options)
+    # Hudi lets the first rows of a slice go to a log; `read_file_slice` asks for a base file.
+    return reader.read_file_slice_from_paths("", item.log_files_relative_paths(), options)
+
+
 def _files(
-    slices: Iterable[HudiFileSlice], schema: pa.Schema, system: fs.FileSystem, path: str
+    slices: Iterable[HudiFileSlice],
+    place: Callable[[HudiFileSlice], str],
+    schema: pa.Schema,
+    system: fs.FileSystem,
 ) -> ds.FileSystemDataset:
     partitions = ds.HivePartitioning(pa.schema([schema.field("symbol"), schema.field("date")]))
     fragments = [
-        _PARQUET.make_fragment(
-            _place(path, item), system, partitions.parse(f"/{item.partition_path}/")
-        )
+        _PARQUET.make_fragment(place(item), system, partitions.parse(f"/{item.partition_path}/"))
         for item in slices
     ]
     return ds.FileSystemDataset(fragments, schema, _PARQUET, system)
-
-
-def _place(path: str, item: HudiFileSlice) -> str:
-    return f"{path}/{item.base_file_relative_path()}"

@@ -4,11 +4,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import reduce
-from operator import and_
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from hudi import HudiReadOptions, HudiTable, HudiTableBuilder
 from pyarrow import fs
 
@@ -65,20 +62,18 @@ class Lake:
             QueryError: there is no such table.
             TooEarlyError: its file versions do not reach back to the lake's time.
         """
-        wanted = [
-            ds.field(field).isin(sorted(values))
-            for field, values in (("symbol", set(symbols)), ("date", set(dates)))
-            if values
-        ]
-        where = reduce(and_, wanted) if wanted else None
-        return self.dataset(name).to_table(columns=list(columns) or None, filter=where)
+        return self.dataset(name, symbols, dates).to_table(columns=list(columns) or None)
 
-    def dataset(self, name: str) -> SliceDataset:
-        """Return a table as a dataset, whose rows are read when they are asked for.
+    def dataset(
+        self, name: str, symbols: Iterable[str] = (), dates: Iterable[str] = ()
+    ) -> SliceDataset:
+        """Return a table, or the named partitions of it, as a dataset: rows are read when asked for.
 
         Errors as for `read`.
         """
-        options = HudiReadOptions()
+        wanted = (("symbol", set(symbols)), ("date", set(dates)))
+        filters = [(field, "IN", ",".join(sorted(values))) for field, values in wanted if values]
+        options = HudiReadOptions(filters=filters or None)
         if self._as_of is not None:
             options = options.with_as_of_timestamp(self._instant(name, self._as_of))
         return SliceDataset.of(self._table(name), options, self._system, f"{self._path}/{name}")

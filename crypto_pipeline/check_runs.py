@@ -1,9 +1,9 @@
 """How an asset check runs: when it looks, what at, and what it says while it does not.
 
 It looks at the partitions written since its last look, and repeats its last verdict without a Spark job
-while the table has no newer commit. What looks at every row of a partition also rests for as long as keeps
-it within a twentieth of the time: in the evening a day of quotes has millions of rows, and a tick shall not
-take longer for it than in the morning.
+while the table has no newer commit. In a tick, what looks at every row of a partition also rests for sixty
+times as long as it took, half an hour at most: in the evening a day of quotes has millions of rows, and
+ticks shall not be late for looking at all of them each minute. Whoever starts it by hand has it look.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,17 @@ from dagster import (
 )
 
 from crypto_pipeline.assets.describe import Stopwatch
+from crypto_pipeline.automation import JOB
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.specs import TableSpec
 from crypto_pipeline.utils import hudi_utils
 
-# A look that takes longer than this is followed by a rest of so many times its length.
+# A look that takes longer than this is followed by a rest of so many times its length, up to a limit
+# within which the timeline still tells what was written meanwhile.
 _SHORT_S = 2.0
-_LOOK_ONE_IN = 20
+_LOOK_ONE_IN = 60
+_LONGEST_REST_S = 1800.0
+_HISTORY = 50
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def check(
         last = _last_verdict(context, key)
         if last is not None and last.commit == commit.requested:
             return last.again("no commit since the last look")
-        if last is not None and is_scan and rests(last.looked_at, last.seconds, now_s):
+        may_rest = is_scan and context.run.job_name == JOB
+        if last is not None and may_rest and rests(last.looked_at, last.seconds, now_s):
             return last.again("every row was looked at a short while ago")
         watch = Stopwatch()
         finding = look(lakehouse, Scope(commit, _written_since(lakehouse.lake, spec, last, commit)))
@@ -104,7 +109,7 @@ def rests(looked_at: float, seconds: float, now_s: float) -> bool:
 
     Times in seconds since the epoch. What takes moments is never too soon.
     """
-    return seconds > _SHORT_S and now_s - looked_at < seconds * _LOOK_ONE_IN
+    return seconds > _SHORT_S and now_s - looked_at < min(seconds * _LOOK_ONE_IN, _LONGEST_REST_S)
 
 
 def _written_since(
@@ -153,7 +158,9 @@ class _Verdict:
 
 
 def _last_verdict(context: AssetCheckExecutionContext, key: AssetCheckKey) -> _Verdict | None:
-    history = context.instance.event_log_storage.get_asset_check_execution_history(key, limit=2)
+    storage = context.instance.event_log_storage
+    # Runs that are planned, or died, stand in the history too.
+    history = storage.get_asset_check_execution_history(key, limit=_HISTORY)
     for record in history:
         event = record.event.dagster_event if record.event else None
         if event is None or event.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION:

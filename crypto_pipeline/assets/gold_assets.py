@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, advance
+from crypto_pipeline.gold_tables import HOUR
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import (
     correlation,
@@ -21,17 +22,20 @@ from crypto_pipeline.transforms import (
     spikes,
     volatility,
 )
+from crypto_pipeline.utils import hudi_utils
 
 
 def _trades(increment: Increment) -> DataFrame:
     """Return all trades of the hours that new ones may change, see `gold.forms`.
 
-    Not of the day: a tick in the evening would then cost many times what it costs in the morning.
+    The day's trades are read, but not ordered, judged and binned again with every tick.
     """
 
     def read() -> DataFrame:
-        hours = gold.hours_about(increment.rows)
-        return gold.forms(gold.about_hours(increment.whole(), hours))
+        trades = increment.whole()
+        if increment.after is not None:
+            trades = gold.about_hours(trades, increment.rows)
+        return gold.forms(trades)
 
     return increment.shared("trades", read)
 
@@ -46,9 +50,25 @@ def _ohlcv(increment: Increment) -> DataFrame:
 def _volume_profile(increment: Increment) -> DataFrame:
     trades = _trades(increment)
     known = increment.around("gold_volume_profile")
-    hours = gold.touched_hours(trades.where("is_new"))
+    changed = trades.where("is_new")
+    if known is not None and not _holds_hours(increment):
+        # A lake from before profiles were made of hours: all of these days at once.
+        trades = changed = gold.forms(increment.whole())
+    hours = gold.touched_hours(changed)
     rows = profile.volume_profile(gold.fills(trades), hours, known, increment.row_order)
     return gold.only_changed(rows, known, "gold_volume_profile")
+
+
+def _holds_hours(increment: Increment) -> bool:
+    """Tell whether all that is known of the touched days' profiles has hours."""
+    spec, parts = TABLES["gold_volume_profile"], increment.partitions
+    names = (*gold.KEY, "date", "session")
+    lake = increment.lakehouse.lake
+    sessions: dict[tuple[str, ...], set[str]] = {}
+    for row in hudi_utils.read_small(lake, spec, parts.symbols, parts.dates, names):
+        *day, session = (row[name] for name in names)
+        sessions.setdefault(tuple(day), set()).add(session)
+    return all(HOUR in told for told in sessions.values())
 
 
 def _candles(increment: Increment) -> DataFrame:

@@ -8,6 +8,7 @@ sums compose.
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import reduce
 from operator import and_, or_
 
@@ -47,28 +48,38 @@ def touched_minutes(trades: DataFrame) -> DataFrame:
 
 
 def touched_hours(trades: DataFrame) -> DataFrame:
-    """Return (exchange, market, symbol, window_start) of every hour that these trades fall in."""
-    hour = window_start(F.col("trade_time"), 3600).alias("window_start")
-    return trades.select(*KEY, hour).distinct()
+    """Return (exchange, market, symbol, window_start) of every hour that these trades may have changed.
 
-
-def hours_about(trades: DataFrame) -> list[int]:
-    """Return the hours (since the epoch) that these trades fall in, or would a minute sooner or later.
-
-    Whatever new trades change lies in these hours: an aggregate trade spans at most 100 ms on futures,
-    and one taker order on spot.
+    Near the border of an hour also the other one: a correction may have moved a trade across it.
     """
-    hours = F.explode(F.array(*_hours("trade_time"))).alias("hour")
-    return sorted(row["hour"] for row in trades.select(hours).distinct().collect())
+    starts = (F.timestamp_seconds(hour * 3600) for hour in _hours("trade_time", _NEAR_S // 2))
+    return trades.select(*KEY, F.explode(F.array(*starts)).alias("window_start")).distinct()
 
 
-def about_hours(trades: DataFrame, hours: list[int]) -> DataFrame:
-    """Return the trades in these hours, and those within a minute of them, which may share a span."""
-    return trades.where(reduce(or_, (hour.isin(hours) for hour in _hours("trade_time"))))
+def about_hours(trades: DataFrame, new: DataFrame) -> DataFrame:
+    """Return the trades in every hour that new ones fall in, or would within a minute, and a minute on.
+
+    All that new trades change lies in these hours: an aggregate trade spans 100 ms on futures, and one
+    taker order on spot. What they share a span with lies at most the minute beyond.
+    """
+    hours = F.explode(F.array(*_hours("trade_time", _NEAR_S))).alias("hour")
+    found = sorted(row["hour"] for row in new.select(hours).distinct().collect())
+    starts = [hour for hour in found if hour - 1 not in found]
+    ends = [hour + 1 for hour in found if hour + 1 not in found]
+    time = F.col("trade_time")
+    ranges = (
+        (time >= _moment(start * 3600 - _NEAR_S)) & (time < _moment(end * 3600 + _NEAR_S))
+        for start, end in zip(starts, ends, strict=True)
+    )
+    return trades.where(reduce(or_, ranges, F.lit(False)))
 
 
-def _hours(time: str) -> list[Column]:
-    return [F.floor((F.unix_seconds(time) + shift) / 3600) for shift in (-_NEAR_S, _NEAR_S)]
+def _hours(time: str, near_s: int) -> list[Column]:
+    return [F.floor((F.unix_seconds(time) + shift) / 3600) for shift in (-near_s, near_s)]
+
+
+def _moment(second: int) -> Column:
+    return F.lit(datetime.fromtimestamp(second, UTC))
 
 
 def forms(trades: DataFrame) -> DataFrame:
@@ -80,7 +91,7 @@ def forms(trades: DataFrame) -> DataFrame:
     span may be no fills of the book (insurance fund, ADL), or fills of a type that is not counted
     singly although the aggregate holds them (RPI). Spans of one instrument do not overlap.
 
-    A UTC day is judged by itself, as days are what is read: of a futures aggregate that runs over
+    A UTC day is judged by itself, as partitions are what is read: of a futures aggregate that runs over
     midnight (it gathers 100 ms), single trades on the other side of midnight count beside it.
 
     Adds `fill_count` (of an aggregate: the ids it spans) and `is_counted`. `trade_sequence` becomes the

@@ -19,7 +19,7 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crypto_pipeline.gold_tables import SESSIONS
+from crypto_pipeline.gold_tables import DAY, HOUR, THIRDS
 from crypto_pipeline.schemas import NOTIONAL, PRICE, VOLUME
 from crypto_pipeline.transforms.gold import KEY, finished, schema, window_start
 
@@ -39,7 +39,7 @@ _SUMS = {
     "trade_count": "bigint",
 }
 _BINS = [*_PLACE, *_SUMS]
-_HOUR = [*KEY, "window_start"]
+_WINDOW = [*KEY, "window_start"]
 
 
 def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
@@ -77,12 +77,14 @@ def volume_profile(
         row_order: greater than that of any row written before.
     """
     hour = window_start(F.col("trade_time"), 3600)
-    touched = counted.withColumn("window_start", hour).join(F.broadcast(hours), _HOUR, "left_semi")
+    touched = counted.withColumn("window_start", hour).join(
+        F.broadcast(hours), _WINDOW, "left_semi"
+    )
     new = _of_hours(touched)
     all_hours = new
     if known is not None:
-        others = known.where(F.col("session") == SESSIONS[0])
-        others = others.join(F.broadcast(hours), _HOUR, "left_anti")
+        others = known.where(F.col("session") == HOUR)
+        others = others.join(F.broadcast(hours), _WINDOW, "left_anti")
         all_hours = new.unionByName(others.select(_BINS))
     windows = _in_sessions(hours).distinct()
     summed = {name: F.sum(name).cast(kind).alias(name) for name, kind in _SUMS.items()}
@@ -90,7 +92,7 @@ def volume_profile(
     bins = new.unionByName(longer.join(F.broadcast(windows), _GROUP, "left_semi"))
     if known is not None:
         zeros = (F.lit(0).cast(kind).alias(name) for name, kind in _SUMS.items())
-        told = hours.withColumn("session", F.lit(SESSIONS[0])).unionByName(windows)
+        told = hours.withColumn("session", F.lit(HOUR)).unionByName(windows)
         before = known.join(F.broadcast(told), _GROUP, "left_semi")
         bins = bins.unionByName(before.select(*_PLACE, *zeros))
     rows = bins.groupBy(*_GROUP).applyInPandas(_mark, schema(_TABLE, _BINS + _MARKS))
@@ -102,7 +104,7 @@ def _of_hours(fills: DataFrame) -> DataFrame:
     width = _width(F.col("price"))
     low = (F.col("price") - F.col("price") % width).cast(PRICE)
     places = {
-        "session": F.lit(SESSIONS[0]),
+        "session": F.lit(HOUR),
         "price_low": low,
         "price_high": (low + width).cast(PRICE),
     }
@@ -123,13 +125,13 @@ def _in_sessions(hours: DataFrame) -> DataFrame:
     """Repeat rows of hours for the third and the day that each lies in, `session` and `window_start`."""
     time = F.col("window_start")
     third = F.floor(F.hour(time) / _THIRD_HOURS)
-    names = F.array(*(F.lit(name) for name in SESSIONS[1:-1]))
+    names = F.array(*(F.lit(name) for name in THIRDS))
     sessions = F.array(
         F.struct(
             F.element_at(names, (third + 1).cast("int")).alias("session"),
             window_start(time, _THIRD_HOURS * 3600).alias("start"),
         ),
-        F.struct(F.lit(SESSIONS[-1]).alias("session"), F.date_trunc("day", time).alias("start")),
+        F.struct(F.lit(DAY).alias("session"), F.date_trunc("day", time).alias("start")),
     )
     return (
         hours.withColumn("pair", F.explode(sessions))

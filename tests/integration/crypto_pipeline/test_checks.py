@@ -142,6 +142,7 @@ def test_a_look_at_every_row_is_followed_by_a_rest_and_then_takes_in_what_came_m
 ) -> None:
     monkeypatch.setattr(check_runs, "_SHORT_S", 0)
     monkeypatch.setattr(check_runs, "_LOOK_ONE_IN", 1_000_000)
+    monkeypatch.setattr(check_runs, "JOB", "__ephemeral_asset_job__")
     tables = "bronze_trades", "silver_trades"
     day_us = 86_400_000_000
     for numbers, state, keys in (((1, 2), None, 2), ((3,), "a short while ago", 2)):

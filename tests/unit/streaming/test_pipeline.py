@@ -121,3 +121,12 @@ def test_a_gap_is_published_after_the_event_that_shows_it_and_counted(pipeline, 
     gap = records.events[-1]
     assert (gap.state, gap.expected, gap.received) == (StreamState.GAP, 3, 5)
     assert stats.gaps == 1
+
+
+def test_a_status_that_comes_alone_is_told_too(records, stats):
+    instrument = Instrument(Exchange.BINANCE, Market.SPOT, "BTCUSDT", "BTCUSDT")
+    protocol = BinanceProtocol(Market.SPOT, "c", [Subscription(instrument, "aggTrade")])
+    protocol.open(0)
+    told = []
+    Pipeline(protocol, records, stats, on_status=told.append).take(b'{"result":null,"id":1}', 1)
+    assert [status.state for status in told] == [StreamState.ACKNOWLEDGED]
