@@ -28,14 +28,15 @@ from crypto_pipeline.utils import hudi_utils
 def _trades(increment: Increment) -> DataFrame:
     """Return all trades of the hours that new ones may change, see `gold.forms`.
 
-    The day's trades are read, but not ordered, judged and binned again with every tick.
+    The day's trades are read, but not judged and binned again with every tick.
     """
 
     def read() -> DataFrame:
         trades = increment.whole()
+        touched = gold.touched(trades)
         if increment.after is not None:
-            trades = gold.about_hours(trades, increment.rows)
-        return gold.forms(trades)
+            trades = gold.about_hours(trades, touched.hours)
+        return gold.forms(trades, touched.has_both_forms)
 
     return increment.shared("trades", read)
 

@@ -7,7 +7,8 @@ from those, and longer ones from 1m candles, which loses nothing: first, last, m
 sums compose.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from operator import and_, or_
@@ -56,16 +57,34 @@ def touched_hours(trades: DataFrame) -> DataFrame:
     return trades.select(*KEY, F.explode(F.array(*starts)).alias("window_start")).distinct()
 
 
-def about_hours(trades: DataFrame, new: DataFrame) -> DataFrame:
-    """Return the trades in every hour that new ones fall in, or would within a minute, and a minute on.
+@dataclass(frozen=True)
+class Touched:
+    """What new trades have a part in.
 
-    All that new trades change lies in these hours: an aggregate trade spans 100 ms on futures, and one
-    taker order on spot. What they share a span with lies at most the minute beyond.
+    `hours` (since the epoch) are those that they fall in, or would within a minute. All that they change
+    lies there: an aggregate trade spans 100 ms on futures, and one taker order on spot. `has_both_forms`
+    tells whether any instrument's trades came through both channels, so that forms must be told apart.
     """
-    hours = F.explode(F.array(*_hours("trade_time", _NEAR_S))).alias("hour")
-    found = sorted(row["hour"] for row in new.select(hours).distinct().collect())
-    starts = [hour for hour in found if hour - 1 not in found]
-    ends = [hour + 1 for hour in found if hour + 1 not in found]
+
+    hours: frozenset[int]
+    has_both_forms: bool
+
+
+def touched(trades: DataFrame) -> Touched:
+    """Return what the new ones of these trades have a part in, in one pass over all of them."""
+    early, late = (
+        F.collect_set(F.when(F.col("is_new"), hour)) for hour in _hours("trade_time", _NEAR_S)
+    )
+    groups = trades.groupBy(*KEY, "channel").agg(early.alias("early"), late.alias("late")).collect()
+    instruments = {tuple(group[name] for name in KEY) for group in groups}
+    hours = frozenset(hour for group in groups for hour in (*group["early"], *group["late"]))
+    return Touched(hours, len(instruments) < len(groups))
+
+
+def about_hours(trades: DataFrame, hours: Collection[int]) -> DataFrame:
+    """Return the trades in these hours, and within the minute about them, which may share a span."""
+    starts = sorted(hour for hour in hours if hour - 1 not in hours)
+    ends = sorted(hour + 1 for hour in hours if hour + 1 not in hours)
     time = F.col("trade_time")
     ranges = (
         (time >= _moment(start * 3600 - _NEAR_S)) & (time < _moment(end * 3600 + _NEAR_S))
@@ -82,7 +101,7 @@ def _moment(second: int) -> Column:
     return F.lit(datetime.fromtimestamp(second, UTC))
 
 
-def forms(trades: DataFrame) -> DataFrame:
+def forms(trades: DataFrame, has_both: bool = True) -> DataFrame:
     """Return what gold uses of all trades, and which of a fill's forms is counted.
 
     An aggregate gives way to the single trades with an id in its span if these are all of it; else
@@ -100,6 +119,7 @@ def forms(trades: DataFrame) -> DataFrame:
 
     Args:
         trades: rows of `silver_trades`, both channels, with `is_new`; whole `about_hours` of the new.
+        has_both: see `Touched`; one form alone is neither ordered nor judged.
     """
     is_aggregate = F.col("channel") == "aggTrade"
     is_book_trade = (
@@ -123,6 +143,15 @@ def forms(trades: DataFrame) -> DataFrame:
             ),
         }
     ).withColumns({"trade_sequence": first_id, "fill_count": last_id - first_id + 1})
+    if not has_both:
+        is_counted = F.col("is_aggregate") | F.col("is_book_trade")
+        return rows.select(*_FILL, "is_new", is_counted.alias("is_counted"))
+    return _judged(rows)
+
+
+def _judged(rows: DataFrame) -> DataFrame:
+    """Tell which of a fill's forms is counted, see `forms`."""
+    last_id = F.col("last_trade_id").cast("bigint")
     day = [*KEY, "date"]
     before = (
         Window.partitionBy(*day)
