@@ -35,6 +35,7 @@ from streaming.instrumentation import (
 from streaming.kafka_producer import EventProducer, producer_of
 from streaming.link import Surroundings
 from streaming.lookback import Lookback
+from streaming.memory import keep_freed_memory
 from streaming.recorder import Recorder, RecorderCollector, RecorderState
 from streaming.rest import RestPool
 from streaming.segment_log import SegmentLog
@@ -127,6 +128,7 @@ class StreamingService:
                 watch.append(tasks.create_task(self._look_back(self._lookback)))
             self._adopt(first)
             # Frames make no cycles, so looking for them every 700 objects finds nothing.
+            keep_freed_memory()
             gc.freeze()
             gc.set_threshold(100_000, 50, 100)
             await stop.wait()
