@@ -8,6 +8,7 @@ ticks shall not be late for looking at all of them each minute. Whoever starts i
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dagster import (
@@ -35,6 +36,8 @@ _SHORT_S = 2.0
 _LOOK_ONE_IN = 60
 _LONGEST_REST_S = 1800.0
 _HISTORY = 50
+# What a look leaves in its metadata for the next one, in the order of `_Verdict`.
+_TOLD = ("commit", "completed", "looked at", "seconds")
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a look is about: a table's newest commit, and (symbol, date) of what was written lately."""
+    """What a look is about: a table's newest commit, and what was written since the last look.
 
+    `after` is the completion time of the commit that the last look saw, None for the first look.
+    """
+
+    lake: str
+    spec: TableSpec
     commit: hudi_utils.Commit
-    pairs: frozenset[tuple[str, str]]
+    after: str | None
+
+    @cached_property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """(symbol, date) of what was written, as far as the timeline reaches; read when asked for."""
+        if self.after is None:
+            return frozenset(hudi_utils.partitions_of(self.lake, self.spec, self.commit))
+        return frozenset(
+            hudi_utils.partitions_of_news(self.lake, self.spec, self.after, self.commit.completed)
+        )
 
 
 Look = Callable[[LakehouseResource, Scope], Finding]
@@ -87,7 +104,8 @@ def check(
         if last is not None and may_rest and rests(last.looked_at, last.seconds, now_s):
             return last.again("every row was looked at a short while ago")
         watch = Stopwatch()
-        finding = look(lakehouse, Scope(commit, _written_since(lakehouse.lake, spec, last, commit)))
+        after = None if last is None else last.completed
+        finding = look(lakehouse, Scope(lakehouse.lake, spec, commit, after))
         return AssetCheckResult(
             passed=finding.wrong == 0,
             severity=severity,
@@ -112,40 +130,15 @@ def rests(looked_at: float, seconds: float, now_s: float) -> bool:
     return seconds > _SHORT_S and now_s - looked_at < min(seconds * _LOOK_ONE_IN, _LONGEST_REST_S)
 
 
-def _written_since(
-    lake: str, spec: TableSpec, last: "_Verdict | None", commit: hudi_utils.Commit
-) -> frozenset[tuple[str, str]]:
-    """Return (symbol, date) of what was written since the last look, as far as the timeline reaches."""
-    pairs = set(hudi_utils.partitions_of(lake, spec, commit))
-    if last is not None:
-        pairs |= hudi_utils.partitions_of_news(lake, spec, last.completed, commit.completed)
-    return frozenset(pairs)
-
-
 @dataclass(frozen=True)
 class _Verdict:
-    """What the last look said, when it was (seconds since the epoch), at which commit, how long it took."""
+    """What the last look said, at which commit, when (seconds since the epoch), and how long it took."""
 
     said: AssetCheckEvaluation
-
-    def __getitem__(self, name: str) -> Any:
-        return self.said.metadata[name].value
-
-    @property
-    def commit(self) -> str:
-        return str(self["commit"])
-
-    @property
-    def completed(self) -> str:
-        return str(self["completed"])
-
-    @property
-    def looked_at(self) -> float:
-        return float(self["looked at"])
-
-    @property
-    def seconds(self) -> float:
-        return float(self["seconds"])
+    commit: str
+    completed: str
+    looked_at: float
+    seconds: float
 
     def again(self, why: str) -> AssetCheckResult:
         """Repeat it."""
@@ -166,6 +159,6 @@ def _last_verdict(context: AssetCheckExecutionContext, key: AssetCheckKey) -> _V
         if event is None or event.event_type is not DagsterEventType.ASSET_CHECK_EVALUATION:
             continue
         said = event.asset_check_evaluation_data
-        if {"commit", "completed", "looked at", "seconds"} <= said.metadata.keys():
-            return _Verdict(said)
+        if said.metadata.keys() >= set(_TOLD):
+            return _Verdict(said, *(said.metadata[name].value for name in _TOLD))
     return None
