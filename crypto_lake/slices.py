@@ -5,8 +5,8 @@ is plain Parquet, opened by column and row group; one with logs is merged by hud
 and let go before the next. Slices whose partition (symbol, date) a filter rules out are never opened.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -32,30 +32,22 @@ class SliceDataset(ds.InMemoryDataset):  # type: ignore[misc] # pyarrow has no t
     `count_rows` ask for that; pyarrow's other methods (`sort_by`, `get_fragments`) see no rows.
     """
 
-    _table: HudiTable
-    _options: HudiReadOptions
-    _merged: dict[str, HudiFileSlice]
-    _plain_files: ds.FileSystemDataset
-    _merged_files: ds.FileSystemDataset
-
-    @classmethod
-    def of(
-        cls, table: HudiTable, options: HudiReadOptions, system: fs.FileSystem, path: str
-    ) -> Self:
-        """Return the dataset of a table that lies under `path`; `options` may name an instant."""
-        self = cls(schema_of(table).empty_table())
+    def __init__(
+        self, table: HudiTable, options: HudiReadOptions, system: fs.FileSystem, path: str
+    ) -> None:
+        """Find the slices of a table that lies under `path`; `options` may name an instant."""
+        super().__init__(schema_of(table).empty_table())
         self._table, self._options = table, options
-        slices = table.get_file_slices(options)
-        merged = [item for item in slices if item.has_log_files()]
-        plain = [item for item in slices if not item.has_log_files()]
-        place = f"{path}/{{}}".format
-        self._plain_files = _files(
-            plain, lambda item: place(item.base_file_relative_path()), self.schema, system
-        )
+        plain: dict[str, HudiFileSlice] = {}
+        self._merged: dict[str, HudiFileSlice] = {}
+        for item in table.get_file_slices(options):
+            if item.has_log_files():
+                self._merged[f"{item.partition_path}/{item.file_id}"] = item
+            else:
+                plain[f"{path}/{item.base_file_relative_path()}"] = item
+        self._plain_files = _files(plain, self.schema, system)
         # Only to tell which of them a filter leaves over; they are read by hudi-rs.
-        self._merged = {_name(item): item for item in merged}
-        self._merged_files = _files(merged, _name, self.schema, system)
-        return self
+        self._merged_files = _files(self._merged, self.schema, system)
 
     def scanner(
         self,
@@ -82,10 +74,6 @@ class SliceDataset(ds.InMemoryDataset):  # type: ignore[misc] # pyarrow has no t
             yield from ds.InMemoryDataset(rows).to_batches(columns=columns, filter=where)
 
 
-def _name(item: HudiFileSlice) -> str:
-    return f"{item.partition_path}/{item.file_id}"
-
-
 def _merge(
     reader: HudiFileGroupReader, item: HudiFileSlice, options: HudiReadOptions
 ) -> pa.RecordBatch:
@@ -96,14 +84,12 @@ def _merge(
 
 
 def _files(
-    slices: Iterable[HudiFileSlice],
-    place: Callable[[HudiFileSlice], str],
-    schema: pa.Schema,
-    system: fs.FileSystem,
+    slices: Mapping[str, HudiFileSlice], schema: pa.Schema, system: fs.FileSystem
 ) -> ds.FileSystemDataset:
+    """Return slices by their place as files that a filter on symbol and date can rule out."""
     partitions = ds.HivePartitioning(pa.schema([schema.field("symbol"), schema.field("date")]))
     fragments = [
-        _PARQUET.make_fragment(place(item), system, partitions.parse(f"/{item.partition_path}/"))
-        for item in slices
+        _PARQUET.make_fragment(place, system, partitions.parse(f"/{item.partition_path}/"))
+        for place, item in slices.items()
     ]
     return ds.FileSystemDataset(fragments, schema, _PARQUET, system)

@@ -76,7 +76,7 @@ class Lake:
         options = HudiReadOptions(filters=filters or None)
         if self._as_of is not None:
             options = options.with_as_of_timestamp(self._instant(name, self._as_of))
-        return SliceDataset.of(self._table(name), options, self._system, f"{self._path}/{name}")
+        return SliceDataset(self._table(name), options, self._system, f"{self._path}/{name}")
 
     def schema(self, name: str) -> pa.Schema:
         """Return a table's columns without Hudi's own."""
