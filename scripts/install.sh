@@ -11,11 +11,13 @@ wanted=$(cat "$lock" pyproject.toml | sha256sum)
 # A distribution's Python is built with profile feedback, which one built by hand rarely is: measured, a
 # tenth of what a frame costs the collector. PYTHON names another one.
 python=${PYTHON:-}
-for candidate in /usr/bin/python3.11 python3.11 python3; do
-  [ -n "$python" ] || ! "$candidate" -c 'import ensurepip, venv' 2>/dev/null || python=$candidate
-done
+if [ -z "$python" ]; then
+  for python in /usr/bin/python3.11 python3.11 python3; do
+    if "$python" -c 'import ensurepip, venv' 2>/dev/null; then break; fi
+  done
+fi
 echo "Installing the dependencies into .venv ..."
-[ -x .venv/bin/python ] || "${python:-python3}" -m venv .venv
+[ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip --upgrade >/dev/null
 # The lock's own line for uv pins the installer too.
 awk '/^[^ ]/ {ours = /^uv==/} ours' "$lock" >.venv/uv.txt
