@@ -22,6 +22,9 @@ from crypto_pipeline.tables import TABLES
 LONGER_INTERVALS = {"5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
 KEY = ["exchange", "market", "symbol"]
 _WINDOW_KEY = [*KEY, "interval", "window"]
+# The reach of a new trade beyond its own time, in seconds, with much room: the forms of one fill lie within
+# it, and so does a trade's time before and after a correction. `touched_hours` reaches half as far, for it
+# also starts from forms that only share a span with a new one.
 _NEAR_S = 60
 _FILL = [
     *KEY,
