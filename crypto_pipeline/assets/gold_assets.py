@@ -55,8 +55,9 @@ def _volume_profile(increment: Increment) -> DataFrame:
     if known is not None and not _holds_hours(increment):
         # A lake from before profiles were made of hours: all of these days at once.
         trades = changed = gold.forms(increment.whole())
-    hours = gold.touched_hours(changed)
-    rows = profile.volume_profile(gold.fills(trades), hours, known, increment.row_order)
+    hours = increment.shared("profile_hours", lambda: gold.touched_hours(changed))
+    bins = increment.shared("hour_bins", lambda: profile.hour_bins(gold.fills(trades), hours))
+    rows = profile.volume_profile(bins, hours, known, increment.row_order)
     return gold.only_changed(rows, known, "gold_volume_profile")
 
 

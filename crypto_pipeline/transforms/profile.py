@@ -21,12 +21,13 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import DAY, HOUR, THIRDS
 from crypto_pipeline.schemas import NOTIONAL, PRICE, VOLUME
-from crypto_pipeline.transforms.gold import KEY, finished, schema, window_start
+from crypto_pipeline.transforms.gold import KEY, finished, schema, window_start, with_windows
 
 VALUE_SHARE = Fraction(7, 10)
 _BINS_PER_PRICE = 2000
 _WIDTHS = [Decimal(step).scaleb(power) for power in range(-8, 6) for step in (1, 2, 5)]
 _THIRD_HOURS = 8
+_LONGER = {"third": _THIRD_HOURS * 3600, DAY: 86_400}
 _TABLE = "gold_volume_profile"
 _MARKS = ["is_point_of_control", "in_value_area"]
 _GROUP = [*KEY, "session", "window_start"]
@@ -63,24 +64,48 @@ def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
     return peak, low, high
 
 
+def hour_bins(counted: DataFrame, hours: DataFrame) -> DataFrame:
+    """Return the bins of some hours.
+
+    Args:
+        counted: all fills in these hours, see `gold.fills`; more do no harm.
+        hours: see `gold.touched_hours`.
+    """
+    width = _width(F.col("price"))
+    low = (F.col("price") - F.col("price") % width).cast(PRICE)
+    places = {
+        "session": F.lit(HOUR),
+        "price_low": low,
+        "price_high": (low + width).cast(PRICE),
+    }
+    return (
+        counted.withColumn("window_start", window_start(F.col("trade_time"), 3600))
+        .join(F.broadcast(hours), _WINDOW, "left_semi")
+        .withColumns(places)
+        .groupBy(*_PLACE)
+        .agg(
+            F.sum("quantity").cast(VOLUME).alias("volume"),
+            F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
+            _of_side("buy").alias("buy_volume"),
+            _of_side("sell").alias("sell_volume"),
+            F.sum("fill_count").alias("trade_count"),
+        )
+    )
+
+
 def volume_profile(
-    counted: DataFrame, hours: DataFrame, known: DataFrame | None, row_order: int
+    new: DataFrame, hours: DataFrame, known: DataFrame | None, row_order: int
 ) -> DataFrame:
     """Return `gold_volume_profile` of the touched hours, and of the sessions and days that they lie in.
 
     A known bin that corrections have left without a fill comes again with zeros.
 
     Args:
-        counted: all fills in the touched hours, see `gold.fills`; more do no harm.
+        new: the bins of the touched hours, see `hour_bins`.
         hours: see `gold.touched_hours`.
         known: rows of `gold_volume_profile` of the same days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    hour = window_start(F.col("trade_time"), 3600)
-    touched = counted.withColumn("window_start", hour).join(
-        F.broadcast(hours), _WINDOW, "left_semi"
-    )
-    new = _of_hours(touched)
     all_hours = new
     if known is not None:
         others = known.where(F.col("session") == HOUR)
@@ -99,45 +124,14 @@ def volume_profile(
     return finished(rows, _TABLE, row_order)
 
 
-def _of_hours(fills: DataFrame) -> DataFrame:
-    """Return the bins of the hours of these fills, whose start is `window_start`."""
-    width = _width(F.col("price"))
-    low = (F.col("price") - F.col("price") % width).cast(PRICE)
-    places = {
-        "session": F.lit(HOUR),
-        "price_low": low,
-        "price_high": (low + width).cast(PRICE),
-    }
-    return (
-        fills.withColumns(places)
-        .groupBy(*_PLACE)
-        .agg(
-            F.sum("quantity").cast(VOLUME).alias("volume"),
-            F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
-            _of_side("buy").alias("buy_volume"),
-            _of_side("sell").alias("sell_volume"),
-            F.sum("fill_count").alias("trade_count"),
-        )
-    )
-
-
 def _in_sessions(hours: DataFrame) -> DataFrame:
     """Repeat rows of hours for the third and the day that each lies in, `session` and `window_start`."""
-    time = F.col("window_start")
-    third = F.floor(F.hour(time) / _THIRD_HOURS)
-    names = F.array(*(F.lit(name) for name in THIRDS))
-    sessions = F.array(
-        F.struct(
-            F.element_at(names, (third + 1).cast("int")).alias("session"),
-            window_start(time, _THIRD_HOURS * 3600).alias("start"),
-        ),
-        F.struct(F.lit(DAY).alias("session"), F.date_trunc("day", time).alias("start")),
-    )
-    return (
-        hours.withColumn("pair", F.explode(sessions))
-        .withColumns({"session": F.col("pair.session"), "window_start": F.col("pair.start")})
-        .drop("pair")
-    )
+    repeated = with_windows(hours, "window_start", _LONGER)
+    thirds = F.array(*(F.lit(name) for name in THIRDS))
+    number = F.floor(F.hour("window") / _THIRD_HOURS).cast("int")
+    session = F.when(F.col("interval") == DAY, F.lit(DAY)).otherwise(F.get(thirds, number))
+    places = {"session": session, "window_start": F.col("window")}
+    return repeated.withColumns(places).drop("interval", "window")
 
 
 def _width(price: Column) -> Column:
