@@ -50,7 +50,7 @@ def _ohlcv(increment: Increment) -> DataFrame:
 
 def _volume_profile(increment: Increment) -> DataFrame:
     trades = _trades(increment)
-    known = increment.around("gold_volume_profile")
+    known = _known_profile(increment)
     changed = trades.where("is_new")
     if known is not None and not _holds_hours(increment):
         # A lake from before profiles were made of hours: all of these days at once.
@@ -59,6 +59,12 @@ def _volume_profile(increment: Increment) -> DataFrame:
     bins = increment.shared("hour_bins", lambda: profile.hour_bins(gold.fills(trades), hours))
     rows = profile.volume_profile(bins, hours, known, increment.row_order)
     return gold.only_changed(rows, known, "gold_volume_profile")
+
+
+def _known_profile(increment: Increment) -> DataFrame | None:
+    """Return what is known of the touched days' profiles: read once, used three times."""
+    known = increment.around("gold_volume_profile")
+    return None if known is None else increment.shared("known_profile", lambda: known)
 
 
 def _holds_hours(increment: Increment) -> bool:
