@@ -27,12 +27,14 @@ def require_levels(levels: Sequence[PriceLevel]) -> None:
     """Raise ValueError unless each price is a decimal above 0 and each quantity one not below."""
     if not levels:
         return
-    _require_digits("".join(chain.from_iterable(levels)))
-    for price, quantity in levels:
-        if not (0 < float(price) < _INFINITE and float(quantity) < _INFINITE):
-            raise RefusedMessageError(
-                f"price {price} must be above 0 and quantity {quantity} a number"
-            )
+    amounts = [*chain.from_iterable(levels)]
+    _require_digits("".join(amounts))
+    numbers = [*map(float, amounts)]
+    lowest, largest = min(numbers[::2]), max(numbers)
+    if not (lowest > 0 and largest < _INFINITE):
+        raise RefusedMessageError(
+            f"prices must be above 0, the lowest is {lowest}; the largest number is {largest}"
+        )
 
 
 def require_not_negative(*amounts: Amount) -> None:
