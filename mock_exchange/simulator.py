@@ -19,6 +19,9 @@ from shared.market.instruments import Market
 _DEPTH_LEVELS = 200
 _KEPT_CANDLES = 1_500
 _MINUTE_MS = 60_000
+_FUNDING_MS = 8 * 60 * _MINUTE_MS
+_LARGEST_FUNDING = Decimal("0.003")
+_MARK_DIGITS = Decimal("0.00000001")
 # A step's chance of cancelling or adding at each of this many levels near the touch.
 _BUSY_LEVELS = 12
 
@@ -95,6 +98,8 @@ class Simulator:
             self.asks[middle + away * self._step(away)] = self._lots()
         self._quote = self._best()
         self._candle = self._new_candle(self.start_ms, middle)
+        self._marked_s = self.start_ms // 1000
+        self._premium = 0.0
 
     def advance(self, now_ms: int) -> list[Message]:
         """Move to a later time and return what happened since, oldest first."""
@@ -111,6 +116,8 @@ class Simulator:
             messages += self._quotes()
         if self.update_id >= first_id:
             messages.append(self._delta(first_id))
+        if self.market is not Market.SPOT and now_ms // 1000 > self._marked_s:
+            messages.append(self._mark())
         return messages
 
     def candle_message(self) -> Message:
@@ -309,6 +316,30 @@ class Simulator:
         if self.market is not Market.SPOT:
             message |= {"e": "bookTicker", "T": self._now_ms, "E": self._event_ms}
         return [("bookTicker", message)]
+
+    def _mark(self) -> Message:
+        """Return the mark price of this second: the index, and a premium that wanders about 0."""
+        self._marked_s = self._now_ms // 1000
+        self._premium = 0.99 * self._premium + self._random.gauss(0, 2e-5)
+        premium = Decimal(self._premium)
+        index = Decimal(self._center).scaleb(-self.listing.price_decimals)
+        rate = min(max(premium, -_LARGEST_FUNDING), _LARGEST_FUNDING)
+        told = [
+            f"{number.quantize(_MARK_DIGITS):f}" for number in (index * (1 + premium), index, rate)
+        ]
+        return (
+            "markPrice@1s",
+            {
+                "e": "markPriceUpdate",
+                "E": self._event_ms,
+                "s": self.listing.symbol,
+                "p": told[0],
+                "i": told[1],
+                "P": told[1],
+                "r": told[2],
+                "T": (self._now_ms // _FUNDING_MS + 1) * _FUNDING_MS,
+            },
+        )
 
     def _delta(self, first_id: int) -> Message:
         sides = {

@@ -9,6 +9,7 @@ twice, in any interleaving. What is new is told by the venue's ids, never by ord
   way. So a consumer's book sees every delta in order;
 - book snapshots of ours: one that is not behind the deltas published, and not told already;
 - best quotes: an update id above the last one;
+- mark prices: a time above the last one;
 - candles: closed ones once per open time, open ones by event time until theirs is closed.
 
 Statuses and dead letters speak of a socket, not of the market, and always pass.
@@ -24,6 +25,7 @@ from shared.market.events import (
     BookSnapshot,
     Event,
     Kline,
+    MarkPrice,
     Origin,
     Trade,
 )
@@ -142,6 +144,14 @@ def _is_new_quote(memory: _Memory, event: BestQuote) -> bool:
     return True
 
 
+def _is_new_mark(memory: _Memory, event: MarkPrice) -> bool:
+    time = event.event_time or 0
+    if time <= memory.last_id:
+        return False
+    memory.last_id = time
+    return True
+
+
 def _is_new_candle(memory: _Memory, event: Kline) -> bool:
     if event.open_time <= memory.closed_candle:
         return False
@@ -161,5 +171,6 @@ _JUDGES: dict[type[Event], Callable[[_Memory, Any], bool]] = {
     BookDelta: _is_new_delta,
     BookSnapshot: _is_new_snapshot,
     BestQuote: _is_new_quote,
+    MarkPrice: _is_new_mark,
     Kline: _is_new_candle,
 }

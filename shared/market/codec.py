@@ -17,9 +17,11 @@ from shared.market.events import (
     DeadLetter,
     Event,
     Kline,
+    MarkPrice,
     Origin,
     StreamStatus,
     Trade,
+    event_type,
 )
 
 SCHEMA_VERSION = 1
@@ -36,11 +38,12 @@ _EVENT_TYPES: tuple[type[Event], ...] = (
     BookDelta,
     BookSnapshot,
     BestQuote,
+    MarkPrice,
     Kline,
     StreamStatus,
     DeadLetter,
 )
-_BY_TAG: dict[str, type[Event]] = {kind.__struct_config__.tag: kind for kind in _EVENT_TYPES}  # type: ignore[misc]
+_BY_TAG = {event_type(kind): kind for kind in _EVENT_TYPES}
 
 
 class Envelope:

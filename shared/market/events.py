@@ -72,6 +72,11 @@ class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     epoch: int
 
 
+def event_type(kind: "type[Event]") -> str:
+    """Return the `event_type` by which records of an event are told apart."""
+    return str(kind.__struct_config__.tag)
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What all events share; `event_time` is None where the venue sends no time."""
 
@@ -143,6 +148,21 @@ class BestQuote(Event, frozen=True, kw_only=True, tag_field="event_type", tag="b
     ask_price: Amount
     ask_quantity: Amount
     transaction_time: int | None = None
+
+
+class MarkPrice(Event, frozen=True, kw_only=True, tag_field="event_type", tag="mark_price"):
+    """The price that a futures contract is margined at, and what its holders will pay each other.
+
+    `index_price` is the venue's mean of spot markets; `settle_price` its estimate for the settlement,
+    of use in the last hour before it. `funding_rate` may be below 0 and is what longs pay shorts at
+    `next_funding_time`, a share of the notional; both are None for contracts that expire.
+    """
+
+    mark_price: Amount
+    index_price: Amount | None
+    settle_price: Amount | None
+    funding_rate: Amount | None
+    next_funding_time: int | None
 
 
 class Kline(Event, frozen=True, kw_only=True, tag_field="event_type", tag="kline"):

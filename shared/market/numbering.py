@@ -2,7 +2,8 @@
 
 Facts (Binance): aggregate trade ids are contiguous in every market, trade ids on spot only: on futures
 they jump without a loss (insurance fund, ADL). Depth updates form a chain (`U` and `u`, on futures `pu`).
-A closed candle comes for every interval, traded in or not. Best quotes have ids that jump as they like.
+A closed candle comes for every interval, traded in or not. Best quotes have ids that jump as they like,
+mark prices none.
 """
 
 from enum import StrEnum

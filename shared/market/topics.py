@@ -12,8 +12,10 @@ from shared.market.events import (
     DeadLetter,
     Event,
     Kline,
+    MarkPrice,
     StreamStatus,
     Trade,
+    event_type,
 )
 from shared.market.instruments import Exchange, Market
 
@@ -62,10 +64,16 @@ FEED_OF_EVENT: dict[type[Event], Feed] = {
     BookDelta: Feed.DEPTH,
     BookSnapshot: Feed.DEPTH,
     BestQuote: Feed.QUOTES,
+    MarkPrice: Feed.QUOTES,
     Kline: Feed.KLINES,
     StreamStatus: Feed.STREAM_STATUS,
     DeadLetter: Feed.DEAD_LETTERS,
 }
+
+
+def event_types(feed: Feed) -> list[str]:
+    """Return the `event_type` of each event that a feed carries; none for raw frames."""
+    return [event_type(kind) for kind, carrier in FEED_OF_EVENT.items() if carrier is feed]
 
 
 def feed_of(event: Event) -> Feed:

@@ -44,6 +44,11 @@ def require_not_negative(*amounts: Amount) -> None:
         raise RefusedMessageError(f"one of {', '.join(amounts)} is too large")
 
 
+def require_rate(rate: Amount) -> None:
+    """Raise ValueError unless a rate is a decimal, of either sign."""
+    require_not_negative(rate.removeprefix("-"))
+
+
 def _require_digits(text: str) -> None:
     # Many times faster than asking a text whether it is of digits.
     if text.encode().translate(None, b"0123456789."):

@@ -11,6 +11,7 @@ from shared.market.events import (
     BookDelta,
     Event,
     Kline,
+    MarkPrice,
     Origin,
     Side,
     Trade,
@@ -21,6 +22,7 @@ from streaming.exchanges.amounts import (
     RefusedMessageError,
     require_levels,
     require_not_negative,
+    require_rate,
     require_trade,
 )
 from streaming.exchanges.binance_wire import to_us
@@ -124,6 +126,24 @@ def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> Be
     )
 
 
+def mark_price(message: wire.MarkPrice, origin: Origin, received_ns: int) -> MarkPrice:
+    """Mark and index price and funding; a rate of "" and a funding time of 0 mean that there is none."""
+    require_trade(message.p, message.p if message.i is None else message.i)
+    require_not_negative(message.P or "0")
+    if message.r:
+        require_rate(message.r)
+    return MarkPrice(
+        origin=origin,
+        received_ns=received_ns,
+        event_time=to_us(message.E),
+        mark_price=message.p,
+        index_price=message.i,
+        settle_price=message.P,
+        funding_rate=message.r or None,
+        next_funding_time=to_us(message.T) if message.T else None,
+    )
+
+
 def kline(message: wire.Kline, origin: Origin, received_ns: int) -> Kline:
     """The venue's candle, as the stream tells it."""
     return candle(message.k, origin, received_ns, to_us(message.E))
@@ -164,6 +184,7 @@ _KINDS: dict[str, tuple[Any, Translate]] = {
     "aggTrade": (wire.AggTrade, aggregate_trade),
     "depth": (wire.Depth, book_delta),
     "bookTicker": (wire.BookTicker, best_quote),
+    "markPrice": (wire.MarkPrice, mark_price),
     "kline": (wire.Kline, kline),
 }
 # A frame of a combined stream wraps the message in `data`, and says in `stream` whose it is.

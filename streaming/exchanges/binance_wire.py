@@ -70,6 +70,17 @@ class BookTicker(msgspec.Struct, gc=False):
     T: int | None = None
 
 
+class MarkPrice(msgspec.Struct, gc=False):
+    """`markPriceUpdate`; delivery contracts send `r` "" and `T` 0, old messages fewer fields."""
+
+    E: int
+    p: Amount
+    i: Amount | None = None
+    P: Amount | None = None
+    r: Amount | None = None
+    T: int | None = None
+
+
 class Candle(msgspec.Struct, gc=False):
     """The `k` of a kline message."""
 

@@ -7,8 +7,8 @@ from mock_exchange.__main__ import main
 from mock_exchange.fault_kinds import AnyFault
 from mock_exchange.scenario import load_scenario
 from shared.errors import ConfigurationError
-from shared.market.instruments import Exchange
-from shared.symbol_manager import DEFAULT_CHANNELS, load_symbols
+from shared.market.instruments import Exchange, Market
+from shared.symbol_manager import default_channels, load_symbols
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "scenario.example.yaml"
 GUIDE = Path(__file__).parents[3] / "docs" / "mock_exchange.md"
@@ -91,4 +91,5 @@ def test_listings_print_the_symbols_file_of_a_simulation(tmp_path, monkeypatch, 
     symbols = {(item.instrument.market.value, item.instrument.symbol) for item in found}
     wanted = ("BTCUSDT", "SIM000USDT", "SIM001USDT")
     assert symbols == {(market, name) for market in ("spot", "um") for name in wanted}
-    assert len(found) == 6 * len(DEFAULT_CHANNELS)
+    markets = (Market.SPOT, Market.UM)
+    assert len(found) == 3 * sum(len(default_channels(market)) for market in markets)

@@ -88,6 +88,18 @@ def test_every_message_is_one_that_the_collector_understands():
             assert translate(decoder.decode(frame).data, None, 1) is not None
 
 
+def test_a_future_tells_a_mark_price_near_its_index_once_a_second():
+    marks = [data for channel, data in run(simulator(Market.UM), 60) if channel == "markPrice@1s"]
+    assert [data["E"] for data in marks] == [START_MS + second * 1000 for second in range(1, 61)]
+    for data in marks:
+        assert abs(Decimal(data["p"]) / Decimal(data["i"]) - 1) < Decimal("0.003")
+        assert abs(Decimal(data["r"])) <= Decimal("0.003")
+        assert data["T"] % 28_800_000 == 0
+        assert 0 < data["T"] - data["E"] <= 28_800_000
+    assert len({data["p"] for data in marks}) > 50
+    assert "markPrice@1s" not in {channel for channel, _ in run(simulator(), 5)}
+
+
 def test_a_later_start_never_repeats_an_id():
     last = [data["t"] for channel, data in run(simulator(), 60) if channel == "trade"][-1]
     later = run(simulator(start_ms=START_MS + 61_000), 5)

@@ -58,6 +58,10 @@ def test_only_enabled_symbols_are_subscribed_and_all_are_known(path):
             "'moods' is no channel",
         ),
         ("version: 1\nexchanges: {binance: {spot: {A: {channels: [trade, trade]}}}}", "twice"),
+        (
+            "version: 1\nexchanges: {binance: {spot: {A: {channels: [markPrice@1s]}}}}",
+            "'markPrice@1s' is told of futures only",
+        ),
         ("version: 1\nexchanges: {binance: {spot: {A: {venue_symbol: 'a/b'}}}}", "A.venue_symbol"),
         ("version: 1\nexchanges: {kraken: {spot: {A: {}}}}", "'kraken' is none of"),
         ("a: [", "is not YAML"),
@@ -68,6 +72,16 @@ def test_a_fault_is_named_with_its_place(path, text, named):
     with pytest.raises(ConfigurationError, match=r"symbols\.yaml") as caught:
         load_symbols(path)
     assert named in str(caught.value)
+
+
+def test_futures_without_a_list_of_channels_bring_mark_prices_too(path):
+    path.write_text("version: 1\nexchanges: {binance: {um: {A: {}}, cm: {B: {channels: [trade]}}}}")
+    wanted = load_symbols(path).subscriptions(Exchange.BINANCE)
+    channels = {
+        market: [w.channel for w in wanted if w.instrument.market is market] for market in Market
+    }
+    assert channels[Market.UM] == [*DEFAULT_CHANNELS, "markPrice@1s"]
+    assert channels[Market.CM] == ["trade"]
 
 
 def test_every_fault_is_named_at_once(path):

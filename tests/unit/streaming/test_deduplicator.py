@@ -11,6 +11,7 @@ from shared.market.events import (
     DeadLetter,
     Event,
     Kline,
+    MarkPrice,
     Origin,
     Side,
     Source,
@@ -78,6 +79,11 @@ def quote(number: int) -> BestQuote:
     return BestQuote(**common() | {"event_time": None}, update_id=number, **prices)
 
 
+def mark(number: int) -> MarkPrice:
+    told = dict.fromkeys(("mark_price", "index_price", "settle_price", "funding_rate"), ONE)
+    return MarkPrice(**common() | {"event_time": 100 + number}, **told, next_funding_time=9)
+
+
 def candle(number: int) -> Kline:
     """Return every third message closed, as a minute of two open ones and a closed one."""
     prices = dict.fromkeys(("open", "high", "low", "close", "volume", "quote_volume"), ONE)
@@ -118,7 +124,7 @@ def passed(old: list[Event], new: list[Event], turns: list[bool]) -> list[Event]
     return result
 
 
-@pytest.mark.parametrize("kind", [trade, aggregate, spot_delta, um_delta, quote, candle])
+@pytest.mark.parametrize("kind", [trade, aggregate, spot_delta, um_delta, quote, mark, candle])
 @given(turns=INTERLEAVING)
 def test_two_copies_of_a_stream_give_each_event_once_and_in_order(kind, turns):
     stream = [kind(number) for number in range(1, 20)]

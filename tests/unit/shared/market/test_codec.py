@@ -10,6 +10,7 @@ from shared.market.events import (
     DeadLetter,
     Event,
     Kline,
+    MarkPrice,
     Origin,
     Side,
     Source,
@@ -30,6 +31,7 @@ EVENTS: list[Event] = [
     BookDelta(**COMMON, first_update_id=1, last_update_id=2, previous_update_id=None, bids=[(ONE, ONE)], asks=[]),
     BookSnapshot(**COMMON, last_update_id=2, bids=[], asks=[(ONE, ONE)]),
     BestQuote(**COMMON | {"event_time": None}, update_id=1, bid_price=ONE, bid_quantity=ONE, ask_price=ONE, ask_quantity=ONE),
+    MarkPrice(**COMMON, mark_price=ONE, index_price=None, settle_price=None, funding_rate="-0.0001", next_funding_time=9),
     Kline(
         **COMMON, interval="1m", open_time=0, close_time=1, open=ONE, high=ONE, low=ONE, close=ONE, volume=ONE,
         quote_volume=ONE, trade_count=1, taker_buy_volume=ONE, taker_buy_quote_volume=ONE, first_trade_id=None,

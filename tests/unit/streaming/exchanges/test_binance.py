@@ -9,6 +9,7 @@ from shared.market.events import (
     BookSnapshot,
     DeadLetter,
     Kline,
+    MarkPrice,
     Side,
     StreamState,
     StreamStatus,
@@ -40,6 +41,15 @@ AGGREGATE = {
     "m": False,
 }
 QUOTE = {"u": 9, "s": "BTCUSDT", "b": "1", "B": "2", "a": "3", "A": "4"}
+MARK = {
+    "E": 6,
+    "s": "BTCUSDT",
+    "p": "10.5",
+    "i": "10.4",
+    "P": "10.3",
+    "r": "0.0001",
+    "T": 28_800_000,
+}
 CANDLE = {
     "t": 60000, "T": 119999, "s": "BTCUSDT", "i": "1m", "f": -1, "L": -1, "o": "1", "c": "1", "h": "1", "l": "1",
     "v": "0", "n": 0, "x": True, "q": "0", "V": "0", "Q": "0", "B": "0",
@@ -135,6 +145,18 @@ def test_a_spot_quote_has_no_event_time_and_a_futures_one_has():
     assert len(protocol.receive(frame("bookTicker", QUOTE), 6)) == 1
 
 
+def test_a_mark_price_keeps_a_funding_below_zero_and_has_none_where_a_contract_expires():
+    protocol = opened("markPrice@1s", market=Market.UM)
+    (mark, _) = protocol.receive(frame("markPrice@1s", MARK | {"r": "-0.00010000"}), 5)
+    assert isinstance(mark, MarkPrice)
+    assert (mark.mark_price, mark.index_price, mark.settle_price) == ("10.5", "10.4", "10.3")
+    assert (mark.funding_rate, mark.next_funding_time) == ("-0.00010000", 28_800_000_000)
+    (mark,) = protocol.receive(frame("markPrice@1s", MARK | {"r": "", "T": 0}), 6)
+    assert (mark.funding_rate, mark.next_funding_time) == (None, None)
+    (mark,) = protocol.receive(frame("markPrice@1s", {"E": 7, "p": "10.5", "P": "10.3"}), 7)
+    assert (mark.index_price, mark.settle_price, mark.funding_rate) == (None, "10.3", None)
+
+
 def test_a_candle_without_trades_has_no_trade_ids():
     (kline, _) = opened("kline_1m").receive(
         frame("kline_1m", {"e": "kline", "E": 1, "k": CANDLE}), 5
@@ -158,6 +180,11 @@ def test_a_candle_without_trades_has_no_trade_ids():
         ("trade", {key: value for key, value in TRADE.items() if key != "p"}),
         ("aggTrade", AGGREGATE | {"p": "0", "q": "0", "f": -1, "l": -1}),
         ("bookTicker", QUOTE | {"B": "-2"}),
+        ("markPrice@1s", MARK | {"p": "0"}),
+        ("markPrice@1s", MARK | {"i": "-1"}),
+        ("markPrice@1s", MARK | {"P": "soon"}),
+        ("markPrice@1s", MARK | {"r": "--1"}),
+        ("markPrice@1s", MARK | {"r": "1e-4"}),
         ("kline_1m", {"e": "kline", "E": 1, "k": CANDLE | {"v": "-1"}}),
         ("depth@100ms", {"E": 0, "U": 1, "u": 1, "b": [["1", "-1"]], "a": []}),
     ],
