@@ -17,9 +17,11 @@ _KEYS = {
     "silver_trades": f"{_IDENTITY}, channel, trade_id",
     "silver_klines": f"{_IDENTITY}, interval, open_time",
     "silver_quotes": f"{_IDENTITY}, channel, update_id",
+    "silver_marks": f"{_IDENTITY}, channel, event_time",
     "silver_book": f"{_IDENTITY}, channel, second",
     "gold_ohlcv": f"{_IDENTITY}, interval, window_start",
     "gold_book_metrics": f"{_IDENTITY}, channel, window_start",
+    "gold_funding_basis": f"{_IDENTITY}, window_start",
 }
 # A fill counts once. Of a UTC day: an aggregate trade gives way to the single trades in its span if their
 # quantities add up to its own, else they give way to it; single futures trades are fills only when executed

@@ -12,6 +12,7 @@ from crypto_pipeline.assets.healing_assets import open_gaps
 from crypto_pipeline.check_runs import Finding, Look, Scope, check
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES, Layer, TableSpec, bronze_table
+from crypto_pipeline.transforms import silver
 from crypto_pipeline.utils import hudi_utils
 from crypto_pipeline.utils.kafka_utils import BronzeCheckpoint
 
@@ -114,7 +115,7 @@ def _silver_balance(spec: TableSpec) -> Look:
     """As many rows as there are distinct keys in bronze, over the partitions lately touched."""
 
     def look(lakehouse: LakehouseResource, scope: Scope) -> Finding:
-        told = touched(lakehouse, spec.sources[0], scope.pairs)
+        told = silver.own(touched(lakehouse, spec.sources[0], scope.pairs), spec.name)
         keys = int(told.select(*spec.key).distinct().count())
         rows = int(touched(lakehouse, spec.name, scope.pairs).count())
         text = "difference between distinct keys in bronze and rows in silver"
@@ -198,7 +199,7 @@ CHECKS = [
             _silver_balance(TABLES[name]),
             is_scan=True,
         )
-        for name in ("silver_trades", "silver_klines", "silver_quotes")
+        for name in ("silver_trades", "silver_klines", "silver_quotes", "silver_marks")
     ),
     check(
         "venue_candles",

@@ -6,7 +6,17 @@ is in basis points (1/10,000). A candle, a second or a minute that nothing was o
 
 from enum import StrEnum
 
-from crypto_pipeline.schemas import DATE, MID, NOTIONAL, PRICE, TIME, VOLUME, Column
+from crypto_pipeline.schemas import (
+    BASIS,
+    DATE,
+    MID,
+    NOTIONAL,
+    PRICE,
+    RATE,
+    TIME,
+    VOLUME,
+    Column,
+)
 from crypto_pipeline.specs import (
     CANDLE,
     CHANNEL,
@@ -231,6 +241,24 @@ _SPREAD_EPISODES = _gold(
         Column("state", "string", "open, closed, or withdrawn where later facts took it back"),
     ),
 )
+_FUNDING_BASIS = _gold(
+    "gold_funding_basis",
+    "Mark price of futures beside the index and our own spot candles, and funding, per minute",
+    ("silver_marks", "gold_ohlcv"),
+    (_WINDOW,),
+    (
+        Column("mark_price", PRICE, "The last one of the minute"),
+        Column("index_price", PRICE, "Told with it; null where the venue tells none"),
+        Column("basis", BASIS, "mark_price - index_price, exact"),
+        Column("basis_bps", "double", "basis / index_price"),
+        Column("mean_basis_bps", "double", "The same, mean of the minute's messages"),
+        Column("funding_rate", RATE, "What longs pay shorts next, by the last message"),
+        Column("next_funding_time", TIME, "When they pay it"),
+        Column("spot_price", PRICE, "Close of the exchange's spot candle of the same minute"),
+        Column("spot_basis_bps", "double", "(mark_price - spot_price) / spot_price"),
+        Column("messages", "bigint", "Mark prices told in the minute"),
+    ),
+)
 _DAILY_SUMMARY = _gold(
     "gold_daily_summary",
     "One row per instrument and UTC day, kept up while the day lasts",
@@ -262,5 +290,6 @@ GOLD_TABLES = (
     _VOLUME_SPIKES,
     _INDICATORS,
     _CORRELATION,
+    _FUNDING_BASIS,
     _DAILY_SUMMARY,
 )

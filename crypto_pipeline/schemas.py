@@ -9,12 +9,17 @@ get ten more digits. A value that does not fit is refused, never rounded.
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from shared.market.events import BestQuote, MarkPrice, event_type
 from shared.market.topics import Feed
 
 PRICE = "decimal(17,8)"
 QUANTITY = "decimal(20,8)"
 NOTIONAL = "decimal(38,16)"
 VOLUME = "decimal(30,8)"
+RATE = "decimal(20,18)"
+"""A share of 1; the finest that a venue tells has 16 digits after the point."""
+BASIS = "decimal(18,8)"
+"""A difference of two prices."""
 MID = "decimal(20,9)"
 """Half of a sum of two prices."""
 LEVELS = f"array<struct<price:{PRICE},quantity:{QUANTITY}>>"
@@ -59,6 +64,7 @@ class Kind(Enum):
     FLAG = auto()
     MICROSECONDS = auto()  # a number that becomes a timestamp
     DECIMAL = auto()  # text that becomes an exact decimal, not below 0
+    SIGNED = auto()  # the same, of either sign
     LEVEL_LIST = auto()  # pairs of decimal text, each a price level
 
 
@@ -68,35 +74,47 @@ JSON_TYPES = {
     Kind.FLAG: "boolean",
     Kind.MICROSECONDS: "bigint",
     Kind.DECIMAL: "string",
+    Kind.SIGNED: "string",
     Kind.LEVEL_LIST: "array<array<string>>",
 }
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of an event: how it travels, what it becomes, and whether a record needs it."""
+    """A field of an event: how it travels, what it becomes, and whether a record needs it.
+
+    One that names an event type in `of` is needed by records of that type alone.
+    """
 
     name: str
     kind: Kind
     type: str
     required: bool = True
+    of: str = ""
+
+    @property
+    def is_always_there(self) -> bool:
+        """Whether every good record of the feed has it."""
+        return self.required and not self.of
 
 
 def _text(name: str, *, required: bool = True) -> Field:
     return Field(name, Kind.TEXT, "string", required)
 
 
-def _long(name: str, *, required: bool = True) -> Field:
-    return Field(name, Kind.LONG, "bigint", required)
+def _long(name: str, *, required: bool = True, of: str = "") -> Field:
+    return Field(name, Kind.LONG, "bigint", required, of)
 
 
-def _time(name: str, *, required: bool = True) -> Field:
-    return Field(name, Kind.MICROSECONDS, TIME, required)
+def _time(name: str, *, required: bool = True, of: str = "") -> Field:
+    return Field(name, Kind.MICROSECONDS, TIME, required, of)
 
 
-def _decimal(name: str, type_: str) -> Field:
-    return Field(name, Kind.DECIMAL, type_)
+def _decimal(name: str, type_: str, *, required: bool = True, of: str = "") -> Field:
+    return Field(name, Kind.DECIMAL, type_, required, of)
 
+
+BEST_QUOTE, MARK_PRICE = event_type(BestQuote), event_type(MarkPrice)
 
 ENVELOPE = (
     _text("exchange"),
@@ -105,7 +123,7 @@ ENVELOPE = (
     _text("venue_symbol"),
     _text("channel"),
     _text("event_type"),
-    _time("event_time", required=False),
+    _time("event_time", of=MARK_PRICE),
     _time("ingestion_timestamp"),
     _long("received_ns"),
     _text("source"),
@@ -151,12 +169,17 @@ BODY: dict[Feed, tuple[Field, ...]] = {
         Field("is_closed", Kind.FLAG, "boolean"),
     ),
     Feed.QUOTES: (
-        _long("update_id"),
-        _decimal("bid_price", PRICE),
-        _decimal("bid_quantity", QUANTITY),
-        _decimal("ask_price", PRICE),
-        _decimal("ask_quantity", QUANTITY),
+        _long("update_id", of=BEST_QUOTE),
+        _decimal("bid_price", PRICE, of=BEST_QUOTE),
+        _decimal("bid_quantity", QUANTITY, of=BEST_QUOTE),
+        _decimal("ask_price", PRICE, of=BEST_QUOTE),
+        _decimal("ask_quantity", QUANTITY, of=BEST_QUOTE),
         _time("transaction_time", required=False),
+        _decimal("mark_price", PRICE, of=MARK_PRICE),
+        _decimal("index_price", PRICE, required=False),
+        _decimal("settle_price", PRICE, required=False),
+        Field("funding_rate", Kind.SIGNED, RATE, required=False),
+        _time("next_funding_time", required=False),
     ),
     Feed.STREAM_STATUS: (
         _text("state"),

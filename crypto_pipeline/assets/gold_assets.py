@@ -11,6 +11,7 @@ from crypto_pipeline.assets.increments import Build, Increment, advance
 from crypto_pipeline.gold_tables import HOUR
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import (
+    basis,
     correlation,
     daily,
     episodes,
@@ -122,6 +123,16 @@ def _spread_episodes(increment: Increment) -> DataFrame:
     )
 
 
+def _funding_basis(increment: Increment) -> DataFrame:
+    new_candles = [candles.rows for candles in increment.others]
+    return basis.funding_basis(
+        increment.whole(),
+        increment.around("gold_ohlcv"),
+        new_candles[0] if new_candles else None,
+        increment.row_order,
+    )
+
+
 def _daily_summary(increment: Increment) -> DataFrame:
     rows = daily.daily_summary(
         increment.whole(),
@@ -142,6 +153,7 @@ GOLD: dict[str, Build] = {
     "gold_volume_spikes": _volume_spikes,
     "gold_indicators": _indicators,
     "gold_correlation": lambda new: correlation.correlation(_candles(new), new.row_order),
+    "gold_funding_basis": _funding_basis,
     "gold_daily_summary": _daily_summary,
 }
 GOLD_ASSETS = [

@@ -64,6 +64,7 @@ SILVER: dict[str, Build] = {
     "silver_trades": partial(_once, table="silver_trades", transform=silver.trades),
     "silver_klines": partial(_once, table="silver_klines", transform=silver.klines),
     "silver_quotes": lambda increment: silver.quotes(increment.rows),
+    "silver_marks": lambda increment: silver.marks(increment.rows),
     "silver_book": _book,
 }
 SILVER_ASSETS = [

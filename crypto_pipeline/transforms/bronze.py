@@ -21,11 +21,12 @@ from crypto_pipeline.schemas import (
     scale_of,
 )
 from crypto_pipeline.tables import TABLES, bronze_table
-from shared.market.codec import PAYLOAD_MARK, SCHEMA_VERSION
+from shared.market.codec import PAYLOAD_MARK, RAW_EVENT_TYPE, SCHEMA_VERSION
 from shared.market.instruments import Instrument
-from shared.market.topics import CONTROL_SYMBOL, Feed
+from shared.market.topics import CONTROL_SYMBOL, Feed, event_types
 
 _MARK = PAYLOAD_MARK.decode()
+_DECIMALS = {Kind.DECIMAL, Kind.SIGNED}
 # The event's own time, by which its row is dated; a feed not listed uses the event time.
 _OWN_TIME = {Feed.TRADES: "trade_time", Feed.KLINES: "open_time"}
 
@@ -133,7 +134,7 @@ def _typed(field: Field) -> Column:
     match field.kind:
         case Kind.MICROSECONDS:
             return F.timestamp_micros(raw)
-        case Kind.DECIMAL:
+        case Kind.DECIMAL | Kind.SIGNED:
             return _exact(raw, field.type)
         case Kind.LEVEL_LIST:
             return F.transform(raw, _level).cast(LEVELS)
@@ -173,16 +174,17 @@ def _refusal(feed: Feed, instruments: Iterable[Instrument]) -> Column:
     is_known = identity.isin(known)
     if feed is Feed.RAW_EVENTS:
         is_known = is_known | (F.col("symbol") == CONTROL_SYMBOL)
+    kind = F.col("r.event_type")
     faults = [
         _fault(version.isNull(), F.lit("not a JSON record of ours")),
         _fault(version != SCHEMA_VERSION, F.concat(F.lit("schema_version "), version)),
-        *(
-            _fault(F.col(f"r.{field.name}").isNull(), F.lit(f"{field.name} is missing"))
-            for field in (*ENVELOPE, *BODY[feed])
-            if field.required
+        *(_missing_fault(field) for field in (*ENVELOPE, *BODY[feed]) if field.required),
+        _fault(
+            ~kind.isin(event_types(feed) or [RAW_EVENT_TYPE]),
+            F.concat(F.lit("unknown event_type "), kind),
         ),
         _fault(~is_known, F.concat(F.lit("unknown symbol "), identity)),
-        *(_decimal_fault(field) for field in BODY[feed] if field.kind is Kind.DECIMAL),
+        *(_decimal_fault(field) for field in BODY[feed] if field.kind in _DECIMALS),
         *(_levels_fault(field) for field in BODY[feed] if field.kind is Kind.LEVEL_LIST),
     ]
     return F.coalesce(*faults)
@@ -192,13 +194,19 @@ def _fault(condition: Column, reason: Column) -> Column:
     return F.when(condition, reason)
 
 
+def _missing_fault(field: Field) -> Column:
+    is_needed = F.col("r.event_type") == field.of if field.of else F.lit(True)
+    reason = F.lit(f"{field.name} is missing")
+    return _fault(is_needed & F.col(f"r.{field.name}").isNull(), reason)
+
+
 def _decimal_fault(field: Field) -> Column:
     typed, text = F.col(field.name), F.col(f"r.{field.name}")
     does_not_fit = F.concat(F.lit(f"{field.name} "), text, F.lit(f" does not fit {field.type}"))
     is_negative = F.concat(F.lit(f"{field.name} "), text, F.lit(" is below 0"))
     return F.coalesce(
         _fault(text.isNotNull() & typed.isNull(), does_not_fit),
-        _fault(typed < 0, is_negative),
+        _fault((typed < 0) & F.lit(field.kind is Kind.DECIMAL), is_negative),
     )
 
 

@@ -11,12 +11,14 @@ from operator import or_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crypto_pipeline.schemas import BODY, ENVELOPE, NOTIONAL
+from crypto_pipeline.schemas import BEST_QUOTE, BODY, ENVELOPE, MARK_PRICE, NOTIONAL
 from crypto_pipeline.tables import TABLES
 from shared.market.topics import Feed
 
 # Microseconds since the epoch stay below this until the year 5138.
 _RANK = 100_000_000_000_000_000
+# Of a bronze table that holds several kinds of event, the one that a silver table is made of.
+_EVENT_TYPES = {"silver_quotes": BEST_QUOTE, "silver_marks": MARK_PRICE}
 _FEEDS = {"silver_trades": Feed.TRADES, "silver_klines": Feed.KLINES}
 # How a row came, not what it says.
 _RECEIPT = {"received_ns", "source", "connection", "epoch", "row_order"}
@@ -57,7 +59,22 @@ def klines(bronze: DataFrame) -> DataFrame:
 
 def quotes(bronze: DataFrame) -> DataFrame:
     """`bronze_quotes` to `silver_quotes`; dated by our receipt where the venue sends no time."""
-    return bronze.withColumn("row_order", _by_receipt()).select(_columns("silver_quotes"))
+    return _as_received(bronze, "silver_quotes")
+
+
+def marks(bronze: DataFrame) -> DataFrame:
+    """`bronze_quotes` to `silver_marks`."""
+    return _as_received(bronze, "silver_marks")
+
+
+def own(bronze: DataFrame, table: str) -> DataFrame:
+    """Return the rows of a bronze table that a silver table is made of."""
+    kind = _EVENT_TYPES.get(table)
+    return bronze if kind is None else bronze.where(F.col("event_type") == kind)
+
+
+def _as_received(bronze: DataFrame, table: str) -> DataFrame:
+    return own(bronze, table).withColumn("row_order", _by_receipt()).select(_columns(table))
 
 
 def merged(rows: DataFrame, known: DataFrame | None, table: str) -> DataFrame:
@@ -73,7 +90,7 @@ def merged(rows: DataFrame, known: DataFrame | None, table: str) -> DataFrame:
     """
     spec, names = TABLES[table], _columns(table)
     fields = (*ENVELOPE, *BODY[_FEEDS[table]])
-    optional = [field.name for field in fields if not field.required and field.name in names]
+    optional = [field.name for field in fields if not field.is_always_there and field.name in names]
     said = [name for name in names if name not in _RECEIPT]
     identity = [*spec.key, "date"]
     forms = rows.withColumn("is_new", F.lit(True))

@@ -16,7 +16,10 @@ SYMBOLS = {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
 # A bound for a hang, not a measure: coverage traces every service here. Untraced and alone on two cores
 # the first tick fills gold 60 to 140 s after the services are up.
 PATIENCE_S = 300
-LAYERS = ("bronze_trades", "silver_trades", "silver_book", "gold_ohlcv", "gold_book_metrics")
+FUTURES = {"BTCUSDT"}
+LAYERS = dict.fromkeys(
+    ("bronze_trades", "silver_trades", "silver_book", "gold_ohlcv", "gold_book_metrics"), SYMBOLS
+) | {"silver_marks": FUTURES, "gold_funding_basis": FUTURES}
 
 
 def symbols_of(stack: Deployment, table: str) -> set[str]:
@@ -28,7 +31,7 @@ def symbols_of(stack: Deployment, table: str) -> set[str]:
 
 def wait_for_layers(stack: Deployment, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while any(symbols_of(stack, table) != SYMBOLS for table in LAYERS):
+    while any(symbols_of(stack, table) != symbols for table, symbols in LAYERS.items()):
         assert time.monotonic() < deadline, f"not all layers have rows within {seconds} s"
         time.sleep(2)
 
@@ -57,7 +60,8 @@ def test_the_demo_fills_every_layer_stops_clean_and_continues_on_its_data(
     status = json.loads(shown.stdout)
     assert {item["state"] for item in status["services"]} == {"RUNNING"}
     assert {item["symbol"] for item in status["last_events"]} == {
-        f"spot:{name}" for name in SYMBOLS
+        *(f"spot:{name}" for name in SYMBOLS),
+        *(f"um:{name}" for name in FUTURES),
     }
     assert status["faults"] == []
     refused = deployment.script("cleanup.sh", "--yes")

@@ -1,8 +1,9 @@
 """Gold of real recordings, every row of it, against a second computation; and what one late trade changes.
 
 The lake holds eight minutes about midnight of two symbols, the book of one of them for ten, and two and a
-half days of trades of a third. Two trades are held back at first and come late, and of one the price and
-quantity are wrong until the archive tells them.
+half days of trades of a third, and made-up mark prices of the first one's future. Two trades and a mark
+price are held back at first and come late, and of one trade the price and quantity are wrong until the
+archive tells them.
 """
 
 import math
@@ -26,7 +27,16 @@ from crypto_pipeline.assets.gold_assets import GOLD
 from crypto_pipeline.gold_tables import SLIPPAGE_NOTIONALS
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms.indicators import WARM_UP
-from shared.market.events import BookDelta, BookSnapshot, Event, Origin, Side, Source, Trade
+from shared.market.events import (
+    BookDelta,
+    BookSnapshot,
+    Event,
+    MarkPrice,
+    Origin,
+    Side,
+    Source,
+    Trade,
+)
 from shared.market.instruments import Exchange, Market
 from tests import gold_reference
 from tests.gold_reference import Level, same
@@ -47,7 +57,8 @@ BTC, ETH = (
 MIDNIGHT_US = 1_723_161_600_000_000
 ARCHIVE = CAPTURES.parent / "archives" / "freqtrade_XRP_ETH-trades.feather"
 SECONDS = {"5m": 300, "1h": 3600, "24h": 86_400}
-SOURCES = ("bronze_trades", "silver_trades", "bronze_depth", "silver_book")
+SILVER = ("silver_trades", "silver_book", "silver_marks")
+SOURCES = ("bronze_trades", "bronze_depth", "bronze_quotes", *SILVER)
 
 Snapshot = dict[str, dict[tuple[Any, ...], Row]]
 
@@ -71,6 +82,27 @@ def archived_trades() -> list[Trade]:
     ]
 
 
+def mark_prices() -> list[MarkPrice]:
+    """Return one a second of the future, some missing; in one minute the venue tells no index."""
+    origin = Origin(
+        Exchange.BINANCE, Market.UM, "BTCUSDT", "BTCUSDT", "markPrice@1s", Source.REPLAY, "file", 1
+    )
+    return [
+        MarkPrice(
+            origin=origin,
+            received_ns=(MIDNIGHT_US + at * 1_000_000) * 1000,
+            event_time=MIDNIGHT_US + at * 1_000_000,
+            mark_price=f"{55_000 + at * 37 % 101 / 8:.8f}",
+            index_price=None if 120 <= at < 180 else f"{55_000 + at * 53 % 89 / 16:.8f}",
+            settle_price=None,
+            funding_rate=f"{at / 1_000_000:.8f}",
+            next_funding_time=MIDNIGHT_US + 28_800_000_000,
+        )
+        for at in range(-240, 240)
+        if at % 7
+    ]
+
+
 def is_near_midnight(event: Event) -> bool:
     return isinstance(event, Trade) and abs(event.trade_time - MIDNIGHT_US) < 240_000_000
 
@@ -88,7 +120,7 @@ class Gold:
     """The tables before and after the late trades came, and as all trades at once make them."""
 
     lake: Lake
-    late: list[Trade]
+    late: list[Trade | MarkPrice]
     before: Snapshot
     after: Snapshot
     at_once: Snapshot
@@ -142,21 +174,24 @@ def gold(
     wrong = replace(late[2], price=str(2 * Decimal(late[2].price)), quantity="500")
     archive = replace(late[2].origin, source=Source.BINANCE_ARCHIVE)
     corrected = [*late[:2], replace(late[2], origin=archive)]
+    marks = mark_prices()
+    last_of_a_minute = next(mark for mark in marks if mark.event_time == MIDNIGHT_US - 121_000_000)
     folder = tmp_path_factory.mktemp("gold")
     with fresh_topics(kafka_broker) as bootstrap, pytest.MonkeyPatch.context() as monkeypatch:
         lake = open_lake(bootstrap, spark_server, spark, folder, monkeypatch)
         lake.publish(event for event in events if event not in late)
-        lake.publish([wrong])
+        lake.publish([wrong, *(mark for mark in marks if mark is not last_of_a_minute)])
         lake.tick(*SOURCES, *GOLD)
         before = snapshot(lake)
-        lake.publish(corrected)
+        lake.publish([*corrected, last_of_a_minute])
         lake.tick(*SOURCES, *GOLD)
-        silver = {name: lake.read(name).collect() for name in ("silver_trades", "silver_book")}
+        silver = {name: lake.read(name).collect() for name in SILVER}
         again = open_lake(bootstrap, spark_server, spark, folder / "again", monkeypatch)
         for name in silver:
             shutil.copytree(f"{lake.lakehouse.lake}/{name}", f"{again.lakehouse.lake}/{name}")
         again.tick(*GOLD)
-        yield Gold(lake, late, before, snapshot(lake), snapshot(again), silver)
+        held_back = [*late, last_of_a_minute]
+        yield Gold(lake, held_back, before, snapshot(lake), snapshot(again), silver)
 
 
 def levels(side: list[Row]) -> list[Level]:
@@ -378,6 +413,35 @@ def test_correlation_of_the_pair_that_traded_at_the_same_time(gold: Gold) -> Non
         assert same(row.correlation, expected), row
 
 
+def test_funding_and_basis_of_each_minute(gold: Gold) -> None:
+    minutes: dict[int, list[Row]] = {}
+    for mark in sorted(gold.silver["silver_marks"], key=lambda row: row.event_time):
+        minutes.setdefault(second(mark.event_time) // 60 * 60, []).append(mark)
+    spot = gold.candles("1m")["binance", "spot", "BTCUSDT"]
+    rows = gold.rows("gold_funding_basis")
+    assert {second(row.window_start) for row in rows} == minutes.keys()
+    assert sum(row.index_price is None for row in rows) == 1
+    for row in rows:
+        told = minutes[second(row.window_start)]
+        assert row.messages == len(told)
+        for name in ("mark_price", "index_price", "funding_rate", "next_funding_time"):
+            assert row[name] == told[-1][name], name
+        assert row.spot_price == spot[second(row.window_start)].close
+        shares = [
+            Fraction(mark.mark_price) / Fraction(mark.index_price) - 1
+            for mark in told
+            if mark.index_price is not None
+        ]
+        if shares:
+            assert row.basis == row.mark_price - row.index_price
+            assert same(row.basis_bps, shares[-1] * 10_000)
+            assert same(row.mean_basis_bps, sum(shares) / len(shares) * 10_000)
+        else:
+            assert (row.basis, row.basis_bps, row.mean_basis_bps) == (None, None, None)
+        above_spot = Fraction(row.mark_price) / Fraction(row.spot_price) - 1
+        assert same(row.spot_basis_bps, above_spot * 10_000)
+
+
 def test_a_day_is_summed_up(gold: Gold) -> None:
     days = gold.candles("1d")
     rows = gold.rows("gold_daily_summary")
@@ -432,16 +496,20 @@ def depends_on(name: str, row: Row) -> tuple[int, int]:
         "gold_volume_spikes": (at - 86_400, at + length),
         "gold_indicators": (at - WARM_UP * length, at + length),
         "gold_correlation": (at - length - 60, at),
+        "gold_funding_basis": (at, at + 60),
         "gold_daily_summary": (day - 86_400, day + 86_400),
     }
     return ranges.get(name, (0, 0))
 
 
-def reached(name: str, row: Row, late: Trade) -> bool:
-    """Tell whether a trade may have a part in a row."""
+def reached(name: str, row: Row, late: Trade | MarkPrice) -> bool:
+    """Tell whether a trade or mark price may have a part in a row."""
+    if isinstance(late, MarkPrice) and name != "gold_funding_basis":
+        return False
     first, end = depends_on(name, row)
     symbols = {row.symbol, row.asDict().get("other_symbol")}
-    return late.origin.symbol in symbols and first <= late.trade_time // 1_000_000 < end
+    at_us = late.trade_time if isinstance(late, Trade) else late.event_time
+    return late.origin.symbol in symbols and first <= (at_us or 0) // 1_000_000 < end
 
 
 @pytest.mark.parametrize("name", GOLD)

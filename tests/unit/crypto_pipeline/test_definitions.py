@@ -26,6 +26,7 @@ GRAPH = {
     "silver_trades": {"bronze_trades"},
     "silver_klines": {"bronze_klines"},
     "silver_quotes": {"bronze_quotes"},
+    "silver_marks": {"bronze_quotes"},
     "silver_book": {"bronze_depth"},
     "gold_ohlcv": {"silver_trades"},
     "gold_book_metrics": {"silver_book"},
@@ -35,6 +36,7 @@ GRAPH = {
     "gold_volume_spikes": {"gold_ohlcv"},
     "gold_indicators": {"gold_ohlcv"},
     "gold_correlation": {"gold_ohlcv"},
+    "gold_funding_basis": {"silver_marks", "gold_ohlcv"},
     "gold_spread_episodes": {"gold_book_metrics"},
     "gold_daily_summary": {"gold_ohlcv", "gold_book_metrics", "gold_volume_spikes"},
     "quality_completeness": {
@@ -71,7 +73,7 @@ def test_every_table_that_upserts_is_checked_for_keys_and_every_bronze_for_balan
     assert {("silver_trades", "keys_once"), ("gold_ohlcv", "venue_candles")} <= checks
     assert ("bronze_depth", "kafka_balance") in checks
     assert {("quality_gaps", "no_open_gap"), ("quality_gaps", "keys_once")} <= checks
-    assert len(checks) == 30
+    assert len(checks) == 33
 
 
 def test_a_tick_asks_the_venue_nothing_and_a_backfill_and_a_healing_end_in_the_tables():
@@ -85,7 +87,7 @@ def test_a_tick_asks_the_venue_nothing_and_a_backfill_and_a_healing_end_in_the_t
     assert assets_of("backfill") == tick | {"archive_days"}
     assert assets_of("reconcile") == {"quality_reconciliation"}
     graph = defs.resolve_job_def("lake_tick").asset_layer.asset_graph
-    assert len(graph.asset_check_keys) == 28, "each table's checks run in its tick"
+    assert len(graph.asset_check_keys) == 31, "each table's checks run in its tick"
 
 
 @pytest.mark.parametrize("job", ["lake_tick", "heal", "backfill"])
