@@ -95,6 +95,7 @@ def checks() -> list[Check]:
         ),
         *(_candles(interval, seconds) for interval, seconds in _SECONDS.items()),
         _venue_candles(),
+        _funding_basis(),
         _contiguous("trade", "market = 'spot' and channel = 'trade'"),
         _contiguous("aggTrade", "channel = 'aggTrade'"),
         Check(
@@ -135,6 +136,25 @@ def _candles(interval: str, seconds: int) -> Check:
     where {differs}
     """  # noqa: S608 - constants above
     return Check(f"gold_ohlcv {interval}: equals its fills", ("gold_ohlcv", "silver_trades"), sql)
+
+
+def _funding_basis() -> Check:
+    sql = f"""
+    with last as (
+      select {_IDENTITY}, time_bucket(interval '60 seconds', event_time) as window_start,
+             max(event_time) as event_time, count(*) as messages
+      from silver_marks group by all
+    ), recomputed as (
+      select l.*, m.mark_price, m.index_price, m.funding_rate, mark_price - index_price as basis
+      from last l join silver_marks m using ({_IDENTITY}, event_time)
+    )
+    select {_IDENTITY}, window_start, g.mark_price as stored, r.mark_price as recomputed
+    from gold_funding_basis g full join recomputed r using ({_IDENTITY}, window_start)
+    where (g.messages, g.mark_price, g.index_price, g.funding_rate, g.basis) is distinct from
+          (r.messages, r.mark_price, r.index_price, r.funding_rate, r.basis)
+    """  # noqa: S608 - constants above
+    name = "gold_funding_basis: equals its mark prices"
+    return Check(name, ("gold_funding_basis", "silver_marks"), sql)
 
 
 def _venue_candles() -> Check:

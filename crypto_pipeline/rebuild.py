@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.describe import POOL, Stopwatch
 from crypto_pipeline.assets.gold_assets import GOLD
-from crypto_pipeline.assets.increments import Build, Increment, Partitions
+from crypto_pipeline.assets.increments import Build, Increment, Partitions, nothing
 from crypto_pipeline.assets.silver_assets import SILVER
 from crypto_pipeline.errors import NothingToRebuildError
 from crypto_pipeline.resources import LakehouseResource
@@ -112,7 +112,8 @@ def rebuild_day(
     )
     increment = WholeDay(lakehouse, source.source, None, now, tuple(others), parts)
     known = parts.within(hudi_utils.read(lakehouse.spark, spec, lake))
-    rows = parts.within(build(increment))
+    built = build(increment)
+    rows = nothing(lakehouse, spec) if built is None else parts.within(built)
     changes = rebuilt.differing(rows, known, spec)
     counts = {
         row[rebuilt.CHANGE]: row["count"]

@@ -6,6 +6,7 @@ hold every instrument Binance lists, and multiply into the notional decimal(38,1
 get ten more digits. A value that does not fit is refused, never rounded.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -91,6 +92,10 @@ class Field:
     type: str
     required: bool = True
     of: str = ""
+
+    def is_needed_by(self, event_types: Collection[str]) -> bool:
+        """Say whether a record of one of these types may be at fault for want of it."""
+        return self.required and (not self.of or self.of in event_types)
 
     @property
     def is_always_there(self) -> bool:

@@ -57,6 +57,7 @@ class Simulation:
                 item,
                 market,
                 f"{seed}:{market}:{item.symbol}",
+                f"{seed}:{item.symbol}",
                 now_ms,
                 rate * _QUIET_RATE if item.is_quiet else rate,
                 kept_trades,

@@ -20,7 +20,6 @@ _DEPTH_LEVELS = 200
 _KEPT_CANDLES = 1_500
 _MINUTE_MS = 60_000
 _FUNDING_MS = 8 * 60 * _MINUTE_MS
-_LARGEST_FUNDING = Decimal("0.003")
 _MARK_DIGITS = Decimal("0.00000001")
 # A step's chance of cancelling or adding at each of this many levels near the touch.
 _BUSY_LEVELS = 12
@@ -64,7 +63,8 @@ class Simulator:
     Args:
         listing: the symbol.
         market: spot numbers its updates per symbol; um links them by `pu`.
-        seed: decides every random choice.
+        seed: decides every random choice but the walk of the price.
+        walk: decides that; markets of one symbol that share it stay together.
         start_ms: venue time at the start; ids count from it.
         rate: market orders a second.
         kept_trades: how many of the latest trades REST can still tell.
@@ -74,6 +74,7 @@ class Simulator:
     listing: Listing
     market: Market
     seed: str
+    walk: str
     start_ms: int
     rate: float
     kept_trades: int = KEPT_TRADES
@@ -82,6 +83,7 @@ class Simulator:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - a market, not a secret
+        self._walk = random.Random(self.walk)  # noqa: S311 - as above
         self._now_ms = self.start_ms
         self._trade_id = self.start_ms * 10
         self._aggregate_id = self.start_ms
@@ -107,7 +109,7 @@ class Simulator:
         elapsed = (now_ms - self._now_ms) / 1000
         self._now_ms = now_ms
         messages = self._close_candle()
-        self._center *= math.exp(self._random.gauss(0, 2e-5 * math.sqrt(max(elapsed, 0) * 10)))
+        self._center *= math.exp(self._walk.gauss(0, 2e-5 * math.sqrt(max(elapsed, 0) * 10)))
         self._rest_orders()
         messages += self._quotes()
         orders = self._random.random() < (self.rate * elapsed) % 1
@@ -323,9 +325,9 @@ class Simulator:
         self._premium = 0.99 * self._premium + self._random.gauss(0, 2e-5)
         premium = Decimal(self._premium)
         index = Decimal(self._center).scaleb(-self.listing.price_decimals)
-        rate = min(max(premium, -_LARGEST_FUNDING), _LARGEST_FUNDING)
         told = [
-            f"{number.quantize(_MARK_DIGITS):f}" for number in (index * (1 + premium), index, rate)
+            f"{number.quantize(_MARK_DIGITS):f}"
+            for number in (index * (1 + premium), index, premium)
         ]
         return (
             "markPrice@1s",

@@ -23,10 +23,10 @@ from shared.errors import ConfigurationError, LakehouseError
 from shared.market.instruments import Exchange, Market
 from shared.settings import load_settings
 from shared.symbol_manager import (
+    DEFAULT_CHANNELS,
     SymbolBook,
     SymbolEntry,
     SymbolFile,
-    default_channels,
     load_symbols,
 )
 from streaming.binance_websocket import rest_address
@@ -49,7 +49,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ChannelsOption = Annotated[
     str | None,
     typer.Option(
-        help=f"Comma-separated; default {','.join(default_channels(Market.UM))}, the last on futures."
+        help=f"Comma-separated; default of spot {','.join(DEFAULT_CHANNELS[Market.SPOT])}, "
+        f"of futures {','.join(DEFAULT_CHANNELS[Market.UM])}."
     ),
 ]
 
@@ -108,7 +109,7 @@ def add(
     if file.symbol(exchange, market, symbol) is not None:
         raise ConfigurationError(symbol, "is listed already", "Use set, enable or disable.")
     _refuse_unlisted([(exchange, market, symbol)], offline)
-    names = channels.split(",") if channels else default_channels(market)
+    names = channels.split(",") if channels else list(DEFAULT_CHANNELS[market])
     file.put(exchange, market, symbol, {"enabled": not disabled, "channels": names})
     file.save()
     console.print(f"added {exchange} {market} {symbol}: {', '.join(names)}")

@@ -23,10 +23,16 @@ from shared.market.instruments import (
 from shared.market.numbering import kind_of
 
 FILE_VERSION = 1
-DEFAULT_CHANNELS = ("aggTrade", "trade", "depth@100ms", "kline_1m", "bookTicker")
-_FUTURES_CHANNELS = ("markPrice@1s",)
+DEFAULT_CHANNELS = {
+    Market.SPOT: ("aggTrade", "trade", "depth@100ms", "kline_1m", "bookTicker"),
+    # Without `trade`, which Binance does not document for futures and may fall silent.
+    Market.UM: ("aggTrade", "depth@100ms", "kline_1m", "bookTicker", "markPrice@1s"),
+    Market.CM: ("aggTrade", "depth@100ms", "kline_1m", "bookTicker", "markPrice@1s"),
+}
+"""What is collected of a symbol without a list of its own."""
+
 _CHANNEL = re.compile(
-    r"aggTrade|trade|bookTicker|markPrice(@1s)?|depth(@\d+ms)?|kline_(1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)"
+    r"aggTrade|trade|bookTicker|markPrice@1s|depth(@\d+ms)?|kline_(1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)"
 )
 _E = TypeVar("_E", bound=StrEnum)
 _SYMBOL_FIELDS = {"enabled", "channels", "venue_symbol"}
@@ -61,11 +67,6 @@ class SymbolBook(msgspec.Struct, frozen=True):
     def exchanges(self) -> tuple[Exchange, ...]:
         """Return the exchanges with at least one listed symbol."""
         return tuple(sorted({instrument.exchange for instrument in self.instruments()}))
-
-
-def default_channels(market: Market) -> list[str]:
-    """Return what is collected of a symbol without a list of its own; of futures mark prices too."""
-    return [*DEFAULT_CHANNELS, *(() if market is Market.SPOT else _FUTURES_CHANNELS)]
 
 
 def is_channel(text: str) -> bool:
@@ -134,7 +135,7 @@ def _entry(
     venue_symbol = given.get("venue_symbol", symbol)
     if not isinstance(venue_symbol, str) or not is_safe_symbol(venue_symbol):
         faults.append(f"{where}.venue_symbol: {venue_symbol!r} is not a symbol")
-    channels = given.get("channels", default_channels(market))
+    channels = given.get("channels", list(DEFAULT_CHANNELS[market]))
     faults.extend(_channel_faults(channels, market, where))
     if len(faults) == before:
         instrument = Instrument(exchange, market, str(symbol), str(venue_symbol))

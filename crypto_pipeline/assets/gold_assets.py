@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.describe import table_asset
-from crypto_pipeline.assets.increments import Build, Increment, advance
+from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
 from crypto_pipeline.gold_tables import HOUR
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import (
@@ -123,14 +123,27 @@ def _spread_episodes(increment: Increment) -> DataFrame:
     )
 
 
-def _funding_basis(increment: Increment) -> DataFrame:
-    new_candles = [candles.rows for candles in increment.others]
-    return basis.funding_basis(
-        increment.whole(),
-        increment.around("gold_ohlcv"),
-        new_candles[0] if new_candles else None,
-        increment.row_order,
+def _funding_basis(increment: Increment) -> DataFrame | None:
+    """Return the minutes of new marks, and of new spot candles on days that have marks."""
+    lake, marks = increment.lakehouse.lake, TABLES["silver_marks"]
+    pairs = increment.pairs()
+    # From the beginning, all marks are new anyway.
+    others = () if increment.after is None else increment.others
+    for candles in others:
+        pairs |= hudi_utils.held_partitions(lake, marks, candles.pairs())
+    if not pairs:
+        return None
+    parts = Partitions.of(pairs)
+    known = {
+        name: None if table is None else parts.within(table)
+        for name in ("gold_ohlcv", "gold_funding_basis")
+        for table in (increment.table(name),)
+    }
+    news = [parts.within(candles.rows) for candles in others]
+    rows = basis.funding_basis(
+        parts.within(increment.everything), known["gold_ohlcv"], news, increment.row_order
     )
+    return gold.only_changed(rows, known["gold_funding_basis"], "gold_funding_basis")
 
 
 def _daily_summary(increment: Increment) -> DataFrame:

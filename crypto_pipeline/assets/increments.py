@@ -1,9 +1,11 @@
 """The step that silver and gold share: what is new upstream, transformed, into one commit."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import Self
 
 import msgspec
 from dagster import MaterializeResult
@@ -15,6 +17,8 @@ from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import TABLES, TableSpec
 from crypto_pipeline.utils import hudi_utils
 
+# That an increment says nothing is not written down at once: a commit costs more than a few looks.
+_LOOKED_AT_AGAIN = 20
 _INSTANT = "%Y%m%d%H%M%S%f"
 
 
@@ -32,6 +36,12 @@ class Partitions:
 
     symbols: frozenset[str]
     dates: frozenset[str]
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Self:
+        """Return the least that holds these (symbol, date)."""
+        listed = list(pairs)
+        return cls(frozenset(symbol for symbol, _ in listed), frozenset(day for _, day in listed))
 
     def near(self, reach_days: int) -> list[str]:
         """Return these days and as many before and after."""
@@ -67,13 +77,19 @@ class Increment:
         """A number that grows from commit to commit: the sources' completion times, added."""
         return int(self.until) + sum(int(other.until) for other in self.others)
 
+    @property
+    def unread_commits(self) -> float:
+        """How many commits of the first source it covers; no number tells for one from the beginning."""
+        if self.after is None:
+            return math.inf
+        known = hudi_utils.commits(self.lakehouse.lake, self.source)
+        return sum(self.after < commit.completed <= self.until for commit in known)
+
     @cached_property
     def partitions(self) -> Partitions:
         """The partitions of the new rows of all sources; from the timeline alone where it reaches."""
         pairs = {pair for part in (self, *self.others) for pair in part.pairs()}
-        return Partitions(
-            frozenset(symbol for symbol, _ in pairs), frozenset(day for _, day in pairs)
-        )
+        return Partitions.of(pairs)
 
     @property
     def everything(self) -> DataFrame:
@@ -129,7 +145,8 @@ class Increment:
         )
 
 
-Build = Callable[[Increment], DataFrame]
+Build = Callable[[Increment], DataFrame | None]
+"""Returns the rows that an increment calls for; None where it says nothing of the table."""
 
 
 def advance(lakehouse: LakehouseResource, spec: TableSpec, build: Build) -> MaterializeResult[None]:
@@ -146,9 +163,20 @@ def advance(lakehouse: LakehouseResource, spec: TableSpec, build: Build) -> Mate
         for name, until in covered.others.items()
     )
     source = TABLES[covered.source]
-    rows = build(Increment(lakehouse, source, after.get(source.name), covered.until, others))
+    increment = Increment(lakehouse, source, after.get(source.name), covered.until, others)
+    rows = build(increment)
+    if rows is None:
+        if increment.unread_commits < _LOOKED_AT_AGAIN:
+            return idle(watch)
+        rows = nothing(lakehouse, spec)
     report = hudi_utils.write(rows, spec, lakehouse.lake, covered)
     return written(lakehouse.lake, spec, report, watch, {"source commit": covered.until})
+
+
+def nothing(lakehouse: LakehouseResource, spec: TableSpec) -> DataFrame:
+    """Return no rows of a table."""
+    columns = ", ".join(f"`{column.name}` {column.type}" for column in spec.columns)
+    return lakehouse.spark.createDataFrame([], columns)
 
 
 def _newest(lakehouse: LakehouseResource, spec: TableSpec) -> SourceCheckpoint | None:

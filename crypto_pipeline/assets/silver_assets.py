@@ -25,6 +25,12 @@ def _book(increment: Increment) -> DataFrame:
     return book.silver_book(rows)
 
 
+def _marks(increment: Increment) -> DataFrame | None:
+    """Return mark prices; a lake without futures has none, and is spared a commit for each tick."""
+    rows = silver.marks(increment.rows)
+    return None if rows.isEmpty() else rows
+
+
 def _once(
     increment: Increment, table: str, transform: Callable[[DataFrame], DataFrame]
 ) -> DataFrame:
@@ -35,7 +41,7 @@ def _once(
     if not days:
         return rows
     is_told = F.concat_ws("/", "symbol", "date").isin([f"{symbol}/{day}" for symbol, day in days])
-    parts = Partitions(frozenset(symbol for symbol, _ in days), frozenset(day for _, day in days))
+    parts = Partitions.of(days)
     known = increment.table(table)
     merged = silver.merged(
         rows.where(is_told),
@@ -64,7 +70,7 @@ SILVER: dict[str, Build] = {
     "silver_trades": partial(_once, table="silver_trades", transform=silver.trades),
     "silver_klines": partial(_once, table="silver_klines", transform=silver.klines),
     "silver_quotes": lambda increment: silver.quotes(increment.rows),
-    "silver_marks": lambda increment: silver.marks(increment.rows),
+    "silver_marks": _marks,
     "silver_book": _book,
 }
 SILVER_ASSETS = [

@@ -21,7 +21,7 @@ from crypto_pipeline.schemas import (
     scale_of,
 )
 from crypto_pipeline.tables import TABLES, bronze_table
-from shared.market.codec import PAYLOAD_MARK, RAW_EVENT_TYPE, SCHEMA_VERSION
+from shared.market.codec import PAYLOAD_MARK, SCHEMA_VERSION
 from shared.market.instruments import Instrument
 from shared.market.topics import CONTROL_SYMBOL, Feed, event_types
 
@@ -174,15 +174,13 @@ def _refusal(feed: Feed, instruments: Iterable[Instrument]) -> Column:
     is_known = identity.isin(known)
     if feed is Feed.RAW_EVENTS:
         is_known = is_known | (F.col("symbol") == CONTROL_SYMBOL)
-    kind = F.col("r.event_type")
+    kind, kinds = F.col("r.event_type"), event_types(feed)
+    needed = [field for field in (*ENVELOPE, *BODY[feed]) if field.is_needed_by(kinds)]
     faults = [
         _fault(version.isNull(), F.lit("not a JSON record of ours")),
         _fault(version != SCHEMA_VERSION, F.concat(F.lit("schema_version "), version)),
-        *(_missing_fault(field) for field in (*ENVELOPE, *BODY[feed]) if field.required),
-        _fault(
-            ~kind.isin(event_types(feed) or [RAW_EVENT_TYPE]),
-            F.concat(F.lit("unknown event_type "), kind),
-        ),
+        *(_missing_fault(field) for field in needed),
+        _fault(~kind.isin(kinds), F.concat(F.lit("unknown event_type "), kind)),
         _fault(~is_known, F.concat(F.lit("unknown symbol "), identity)),
         *(_decimal_fault(field) for field in BODY[feed] if field.kind in _DECIMALS),
         *(_levels_fault(field) for field in BODY[feed] if field.kind is Kind.LEVEL_LIST),
@@ -204,10 +202,10 @@ def _decimal_fault(field: Field) -> Column:
     typed, text = F.col(field.name), F.col(f"r.{field.name}")
     does_not_fit = F.concat(F.lit(f"{field.name} "), text, F.lit(f" does not fit {field.type}"))
     is_negative = F.concat(F.lit(f"{field.name} "), text, F.lit(" is below 0"))
-    return F.coalesce(
-        _fault(text.isNotNull() & typed.isNull(), does_not_fit),
-        _fault((typed < 0) & F.lit(field.kind is Kind.DECIMAL), is_negative),
-    )
+    fits_not = _fault(text.isNotNull() & typed.isNull(), does_not_fit)
+    if field.kind is Kind.SIGNED:
+        return fits_not
+    return F.coalesce(fits_not, _fault(typed < 0, is_negative))
 
 
 def _levels_fault(field: Field) -> Column:

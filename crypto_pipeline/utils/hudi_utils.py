@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from hudi import HudiReadOptions, HudiTableBuilder
 from pyarrow import fs
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from crypto_pipeline.errors import CheckpointMissingError
@@ -225,7 +225,7 @@ def writes_since_checkpoint(lake: str, spec: TableSpec) -> int:
 def read(spark: SparkSession, spec: TableSpec, lake: str) -> DataFrame:
     """Return a table's rows as of now, without Hudi's own columns."""
     frame = spark.read.format("hudi").load(table_path(lake, spec))
-    return frame.select([column.name for column in spec.columns])
+    return frame.select(_columns(lake, spec))
 
 
 def read_small(
@@ -299,7 +299,7 @@ def read_marked(spark: SparkSession, spec: TableSpec, lake: str, after: str | No
     """
     frame = spark.read.format("hudi").load(table_path(lake, spec))
     is_new = F.col(_COMMIT_TIME) > F.lit(after or "")
-    return frame.select(*(column.name for column in spec.columns), is_new.alias("is_new"))
+    return frame.select(*_columns(lake, spec), is_new.alias("is_new"))
 
 
 def rows_of(lake: str, spec: TableSpec, commit: Commit) -> int:
@@ -337,7 +337,26 @@ def read_since(
         .option(Hoodie.END, until)
         .load(table_path(lake, spec))
     )
-    return frame.select([column.name for column in spec.columns])
+    return frame.select(_columns(lake, spec))
+
+
+def _columns(lake: str, spec: TableSpec) -> list[Column]:
+    """Return a table's columns; one of a newer version, that no commit has written yet, is null."""
+    held = _written_columns(lake, spec)
+    return [
+        F.lit(None).cast(column.type).alias(column.name)
+        if held and column.name not in held
+        else F.col(column.name)
+        for column in spec.columns
+    ]
+
+
+def _written_columns(lake: str, spec: TableSpec) -> set[str]:
+    newest = newest_write(lake, spec)
+    if newest is None:
+        return set()
+    schema = msgspec.json.decode(commit_metadata(lake, spec, newest)["extraMetadata"]["schema"])
+    return {field["name"] for field in schema["fields"]}
 
 
 def _written(metadata: dict[str, Any]) -> tuple[int, int]:

@@ -23,9 +23,9 @@ from shared.market.events import (
     Trade,
     event_type,
 )
+from shared.market.topics import RAW_EVENT_TYPE
 
 SCHEMA_VERSION = 1
-RAW_EVENT_TYPE = "raw_frame"
 PAYLOAD_MARK = b',"payload":'
 _INGESTION_MARK = b',"ingestion_timestamp":'
 _RAW_TIMES = b'%%d,"event_type":"%b","received_ns":%%d%b' % (RAW_EVENT_TYPE.encode(), PAYLOAD_MARK)

@@ -19,6 +19,7 @@ from shared.market.events import (
 )
 from shared.market.instruments import Exchange, Market
 
+RAW_EVENT_TYPE = "raw_frame"
 CONTROL_SYMBOL = "-"
 """Symbol of raw frames that belong to no instrument: acknowledgements and notices."""
 
@@ -72,7 +73,9 @@ FEED_OF_EVENT: dict[type[Event], Feed] = {
 
 
 def event_types(feed: Feed) -> list[str]:
-    """Return the `event_type` of each event that a feed carries; none for raw frames."""
+    """Return the `event_type` of each kind of record that a feed carries."""
+    if feed is Feed.RAW_EVENTS:
+        return [RAW_EVENT_TYPE]
     return [event_type(kind) for kind, carrier in FEED_OF_EVENT.items() if carrier is feed]
 
 

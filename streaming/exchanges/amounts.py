@@ -44,6 +44,13 @@ def require_not_negative(*amounts: Amount) -> None:
         raise RefusedMessageError(f"one of {', '.join(amounts)} is too large")
 
 
+def require_price(price: Amount) -> None:
+    """Raise ValueError unless a price is a decimal above 0."""
+    _require_digits(price)
+    if not 0 < float(price) < _INFINITE:
+        raise RefusedMessageError(f"price {price} must be above 0")
+
+
 def require_rate(rate: Amount) -> None:
     """Raise ValueError unless a rate is a decimal, of either sign."""
     require_not_negative(rate.removeprefix("-"))

@@ -7,6 +7,7 @@ import msgspec
 
 from shared.market.events import (
     AggregateTrade,
+    Amount,
     BestQuote,
     BookDelta,
     Event,
@@ -22,6 +23,7 @@ from streaming.exchanges.amounts import (
     RefusedMessageError,
     require_levels,
     require_not_negative,
+    require_price,
     require_rate,
     require_trade,
 )
@@ -127,21 +129,29 @@ def best_quote(message: wire.BookTicker, origin: Origin, received_ns: int) -> Be
 
 
 def mark_price(message: wire.MarkPrice, origin: Origin, received_ns: int) -> MarkPrice:
-    """Mark and index price and funding; a rate of "" and a funding time of 0 mean that there is none."""
-    require_trade(message.p, message.p if message.i is None else message.i)
-    require_not_negative(message.P or "0")
-    if message.r:
-        require_rate(message.r)
+    """Mark and index price and funding; a contract that expires has a funding time of 0 and no rate."""
+    require_price(message.p)
+    rate = None if message.T == 0 else message.r or None
+    if rate is not None:
+        require_rate(rate)
     return MarkPrice(
         origin=origin,
         received_ns=received_ns,
         event_time=to_us(message.E),
         mark_price=message.p,
-        index_price=message.i,
-        settle_price=message.P,
-        funding_rate=message.r or None,
+        index_price=_told(message.i),
+        settle_price=_told(message.P),
+        funding_rate=rate,
         next_funding_time=to_us(message.T) if message.T else None,
     )
+
+
+def _told(price: Amount | None) -> Amount | None:
+    """Return a price that may be left out; "" and 0 say that there is none."""
+    if not price:
+        return None
+    require_not_negative(price)
+    return price if float(price) else None
 
 
 def kline(message: wire.Kline, origin: Origin, received_ns: int) -> Kline:

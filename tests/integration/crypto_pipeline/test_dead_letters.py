@@ -13,9 +13,18 @@ from crypto_pipeline.assets.bronze_assets import ingest
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
 from shared.market.codec import Envelope
-from shared.market.events import BookDelta, DeadLetter, Event, Origin, Side, Source, Trade
+from shared.market.events import (
+    BookDelta,
+    DeadLetter,
+    Event,
+    MarkPrice,
+    Origin,
+    Side,
+    Source,
+    Trade,
+)
 from shared.market.instruments import Exchange, Market
-from shared.market.topics import Feed
+from shared.market.topics import Feed, topic_name
 from tests.integration.crypto_pipeline.conftest import TRADES_TOPIC, Lake
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]
@@ -126,6 +135,38 @@ def test_a_number_with_more_places_than_its_column_is_refused_and_never_rounded(
         **{f"price {price} does not fit decimal(17,8)": 1 for price in inexact},
         "bids has a level that is negative or does not fit": 6,
     }
+
+
+def test_each_kind_of_quote_needs_its_own_fields_and_only_a_rate_may_be_below_0(
+    lake: Lake,
+) -> None:
+    origin = structs.replace(trade(0).origin, market=Market.UM, channel="markPrice@1s")
+    mark = MarkPrice(
+        origin=origin,
+        received_ns=1,
+        event_time=START_US,
+        mark_price="60000.5",
+        index_price=None,
+        settle_price=None,
+        funding_rate="-0.00012345",
+        next_funding_time=None,
+    )
+    good = Envelope(origin, "1.0.0").typed(mark, 1)
+    spoils = {
+        "mark_price is missing": (b'"mark_price":"60000.5"', b'"mark_price":null'),
+        "event_time is missing": (b'"event_time":%d' % START_US, b'"event_time":null'),
+        "index_price -1 is below 0": (b'"index_price":null', b'"index_price":"-1"'),
+        "funding_rate 1e9 does not fit decimal(20,18)": (b'"-0.00012345"', b'"1e9"'),
+        "unknown event_type mood": (b'"event_type":"mark_price"', b'"event_type":"mood"'),
+        "update_id is missing": (b'"event_type":"mark_price"', b'"event_type":"best_quote"'),
+    }
+    values = [good, *(good.replace(*spoil) for spoil in spoils.values())]
+    lake.publish_values((topic_name(Exchange.BINANCE, Feed.QUOTES), KEY, value) for value in values)
+    lake.tick("bronze_quotes", "quality_dead_letters", "silver_quotes", "silver_marks")
+    (row,) = lake.read("silver_marks").collect()
+    assert (row.mark_price, row.funding_rate) == (Decimal("60000.5"), Decimal("-0.00012345"))
+    assert lake.read("silver_quotes").count() == 0
+    assert {letter.reason for letter in lake.read("quality_dead_letters").collect()} == set(spoils)
 
 
 def test_letters_of_a_commit_whose_tick_was_killed_before_them_come_with_the_next(

@@ -92,8 +92,8 @@ def mark_prices() -> list[MarkPrice]:
             origin=origin,
             received_ns=(MIDNIGHT_US + at * 1_000_000) * 1000,
             event_time=MIDNIGHT_US + at * 1_000_000,
-            mark_price=f"{55_000 + at * 37 % 101 / 8:.8f}",
-            index_price=None if 120 <= at < 180 else f"{55_000 + at * 53 % 89 / 16:.8f}",
+            mark_price=f"{55_000 + at * 37 % 101 / Decimal(7):.8f}",
+            index_price=None if 120 <= at < 180 else f"{55_000 + at * 53 % 89 / Decimal(13):.8f}",
             settle_price=None,
             funding_rate=f"{at / 1_000_000:.8f}",
             next_funding_time=MIDNIGHT_US + 28_800_000_000,
@@ -171,9 +171,14 @@ def gold(
         of_xrp[len(of_xrp) // 2],
         of_btc[3 * len(of_btc) // 4 + 20],
     ]
+    closing = max(
+        (trade for trade in of_btc if trade.trade_time < MIDNIGHT_US - 60_000_000),
+        key=lambda trade: (trade.trade_time, int(trade.trade_id)),
+    )
+    late.append(closing)
     wrong = replace(late[2], price=str(2 * Decimal(late[2].price)), quantity="500")
     archive = replace(late[2].origin, source=Source.BINANCE_ARCHIVE)
-    corrected = [*late[:2], replace(late[2], origin=archive)]
+    corrected = [*late[:2], replace(late[2], origin=archive), closing]
     marks = mark_prices()
     last_of_a_minute = next(mark for mark in marks if mark.event_time == MIDNIGHT_US - 121_000_000)
     folder = tmp_path_factory.mktemp("gold")
@@ -414,7 +419,14 @@ def test_correlation_of_the_pair_that_traded_at_the_same_time(gold: Gold) -> Non
 
 
 def test_funding_and_basis_of_each_minute(gold: Gold) -> None:
+    told_of = {mark.event_time: mark for mark in mark_prices()}
     minutes: dict[int, list[Row]] = {}
+    assert len(gold.silver["silver_marks"]) == len(told_of)
+    for row in gold.silver["silver_marks"]:
+        mark = told_of[round(row.event_time.timestamp() * 1_000_000)]
+        for name in ("mark_price", "index_price", "funding_rate"):
+            text = getattr(mark, name)
+            assert row[name] == (None if text is None else Decimal(text)), name
     for mark in sorted(gold.silver["silver_marks"], key=lambda row: row.event_time):
         minutes.setdefault(second(mark.event_time) // 60 * 60, []).append(mark)
     spot = gold.candles("1m")["binance", "spot", "BTCUSDT"]

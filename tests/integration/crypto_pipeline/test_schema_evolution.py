@@ -49,6 +49,13 @@ def test_an_added_column_and_wider_types_are_read_beside_old_rows_and_after_upke
     )
     old = rows(0, 10).withColumn("count", F.col("id").cast("int"))
     hudi_utils.write(old, first, lake, {"n": 0})
+    until = hudi_utils.commits(lake, spec)[0].completed
+    for unchanged in (
+        hudi_utils.read(spark, then, lake),
+        hudi_utils.read_marked(spark, then, lake, None),
+        hudi_utils.read_since(spark, then, lake, None, until),
+    ):
+        assert [row.extra for row in unchanged.collect()] == [None] * 10, "no such column yet"
     for number in range(1, 5):
         new = evolved(rows(number * 10 - 1, number * 10 + 9, order=number))
         hudi_utils.write(new, then, lake, {"n": number})

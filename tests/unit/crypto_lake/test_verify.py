@@ -54,6 +54,29 @@ def test_a_fill_that_both_channels_tell_counts_once(counted, symbol):
     assert fill_cases.names(counted[symbol]) == fill_cases.CASES[symbol][1]
 
 
+def test_a_minute_of_funding_that_does_not_follow_from_its_mark_prices_is_found():
+    key = {"exchange": "binance", "market": "um", "symbol": "BTCUSDT"}
+    rates = {"index_price": Decimal(9), "funding_rate": Decimal("-0.1")}
+    marks = [
+        {
+            **key,
+            "event_time": fill_cases.TIME.replace(second=at),
+            "mark_price": Decimal(at),
+            **rates,
+        }
+        for at in (1, 7, 5)
+    ]
+    minute = {**key, "window_start": fill_cases.TIME.replace(second=0), "messages": 3, **rates}
+    minute |= {"mark_price": Decimal(7), "basis": Decimal(-2)}
+    check = "gold_funding_basis: equals its mark prices"
+    assert wrong(check, Tables(silver_marks=marks, gold_funding_basis=[minute])) == []
+    for fault in ({"mark_price": Decimal(5)}, {"basis": Decimal(2)}, {"funding_rate": None}):
+        (row,) = wrong(check, Tables(silver_marks=marks, gold_funding_basis=[minute | fault]))
+        assert row["recomputed"] == 7
+    later = [marks[0] | {"event_time": fill_cases.TIME.replace(minute=1)}]
+    assert len(wrong(check, Tables(silver_marks=later, gold_funding_basis=[minute]))) == 2
+
+
 def test_a_candle_that_counts_a_fill_twice_is_found():
     held = [told.row("LOSTLAST") for told in fill_cases.CASES["LOSTLAST"][0]]
     candle = {

@@ -8,7 +8,7 @@ from mock_exchange.fault_kinds import AnyFault
 from mock_exchange.scenario import load_scenario
 from shared.errors import ConfigurationError
 from shared.market.instruments import Exchange, Market
-from shared.symbol_manager import default_channels, load_symbols
+from shared.symbol_manager import DEFAULT_CHANNELS, load_symbols
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "scenario.example.yaml"
 GUIDE = Path(__file__).parents[3] / "docs" / "mock_exchange.md"
@@ -92,4 +92,4 @@ def test_listings_print_the_symbols_file_of_a_simulation(tmp_path, monkeypatch, 
     wanted = ("BTCUSDT", "SIM000USDT", "SIM001USDT")
     assert symbols == {(market, name) for market in ("spot", "um") for name in wanted}
     markets = (Market.SPOT, Market.UM)
-    assert len(found) == 3 * sum(len(default_channels(market)) for market in markets)
+    assert len(found) == 3 * sum(len(DEFAULT_CHANNELS[market]) for market in markets)

@@ -14,7 +14,7 @@ START_MS = 1_700_000_000_000
 
 
 def simulator(market: Market = Market.SPOT, seed: str = "s", start_ms: int = START_MS) -> Simulator:
-    return Simulator(LISTINGS["BTCUSDT"], market, seed, start_ms, 20)
+    return Simulator(LISTINGS["BTCUSDT"], market, f"{seed}:{market}", seed, start_ms, 20)
 
 
 def run(sim: Simulator, seconds: int) -> list:
@@ -93,11 +93,23 @@ def test_a_future_tells_a_mark_price_near_its_index_once_a_second():
     assert [data["E"] for data in marks] == [START_MS + second * 1000 for second in range(1, 61)]
     for data in marks:
         assert abs(Decimal(data["p"]) / Decimal(data["i"]) - 1) < Decimal("0.003")
-        assert abs(Decimal(data["r"])) <= Decimal("0.003")
+        assert abs(Decimal(data["r"]) - (Decimal(data["p"]) / Decimal(data["i"]) - 1)) < Decimal(
+            "1e-8"
+        )
         assert data["T"] % 28_800_000 == 0
         assert 0 < data["T"] - data["E"] <= 28_800_000
     assert len({data["p"] for data in marks}) > 50
     assert "markPrice@1s" not in {channel for channel, _ in run(simulator(), 5)}
+
+
+def test_spot_and_future_of_one_symbol_stay_together():
+    last = {
+        market: Decimal(
+            [d["b"] for channel, d in run(simulator(market), 600) if channel == "bookTicker"][-1]
+        )
+        for market in (Market.SPOT, Market.UM)
+    }
+    assert abs(last[Market.UM] / last[Market.SPOT] - 1) < Decimal("0.0005")
 
 
 def test_a_later_start_never_repeats_an_id():

@@ -151,8 +151,11 @@ def test_a_mark_price_keeps_a_funding_below_zero_and_has_none_where_a_contract_e
     assert isinstance(mark, MarkPrice)
     assert (mark.mark_price, mark.index_price, mark.settle_price) == ("10.5", "10.4", "10.3")
     assert (mark.funding_rate, mark.next_funding_time) == ("-0.00010000", 28_800_000_000)
-    (mark,) = protocol.receive(frame("markPrice@1s", MARK | {"r": "", "T": 0}), 6)
-    assert (mark.funding_rate, mark.next_funding_time) == (None, None)
+    for rate in ("", "0.00000000"):
+        (mark,) = protocol.receive(frame("markPrice@1s", MARK | {"r": rate, "T": 0}), 6)
+        assert (mark.funding_rate, mark.next_funding_time) == (None, None)
+    (mark,) = protocol.receive(frame("markPrice@1s", MARK | {"i": "0.00000000", "P": ""}), 6)
+    assert (mark.mark_price, mark.index_price, mark.settle_price) == ("10.5", None, None)
     (mark,) = protocol.receive(frame("markPrice@1s", {"E": 7, "p": "10.5", "P": "10.3"}), 7)
     assert (mark.index_price, mark.settle_price, mark.funding_rate) == (None, "10.3", None)
 
