@@ -172,7 +172,7 @@ def gold(
         of_btc[3 * len(of_btc) // 4 + 20],
     ]
     closing = max(
-        (trade for trade in of_btc if trade.trade_time < MIDNIGHT_US - 60_000_000),
+        (trade for trade in of_btc if trade.trade_time < MIDNIGHT_US + 60_000_000),
         key=lambda trade: (trade.trade_time, int(trade.trade_id)),
     )
     late.append(closing)
