@@ -48,7 +48,7 @@ def watch(mock: Mock, collector: Collector, channel: str) -> tuple[int, int]:
     """Look at /readyz until the socket is replaced; returns how often it was ready, and named it."""
     ready = named = 0
     deadline = time.monotonic() + LONGEST_S
-    while collector.metric("crypto_rolled_over_total") == 0 and time.monotonic() < deadline:
+    while not collector.metric("crypto_rolled_over_total") > 0 and time.monotonic() < deadline:
         page = collector.get("/readyz")
         # What came between the two looks belongs to the fresh socket.
         if mock.get("/clients").get("clients", [{}])[-1:] != [] and page.get("ready"):

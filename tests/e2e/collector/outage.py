@@ -35,6 +35,8 @@ INSTANCE = "outage"
 CHANNELS = ["aggTrade", "trade", "depth@100ms", "bookTicker"]
 FEEDS = tuple(feed for feed in Feed if feed is not Feed.KLINES)
 MOST_GROWTH_MIB = 256.0
+# What the judge reads comes at twice the rate that it can just read: minutes of it take minutes.
+JUDGE_S = 300.0
 _MIB = 1024**2
 
 
@@ -106,11 +108,11 @@ def prove(*, full: bool, seed: int, bootstrap: str | None = None) -> Verdict:
         before = mock.last_ids(keys)
         outage(verdict, scene, collector, mock, away_s)
         after = mock.last_ids(keys)
-        eventually(lambda: tail.read() == [] and account.holds(after), 60)
+        eventually(lambda: tail.read() == [] and account.holds(after), JUDGE_S)
         judge_outage(verdict, account, before, after)
         killed = kill_in_outage(scene, collector, away_s / 3)
         after = mock.last_ids(keys)
-        eventually(lambda: tail.read() == [] and not account.lost(before, after), 60)
+        eventually(lambda: tail.read() == [] and not account.lost(before, after), JUDGE_S)
         judge_kill(verdict, account, killed, account.lost(before, after))
     return verdict
 

@@ -1,6 +1,7 @@
 """The stage of a claim: a broker, a mock venue and collectors, processes of their own on free ports."""
 
 import json
+import math
 import random
 import signal
 import socket
@@ -242,13 +243,13 @@ class Collector:
         until(lambda: self.is_ready, seconds, f"ready: {self.get('/readyz')}; see {self.log}")
 
     def metric(self, name: str) -> float:
-        """Return the sum of a metric over its labels; 0 while it does not answer."""
+        """Return the sum of a metric over its labels; no number, equal to none, while it does not answer."""
         try:
             url = f"http://127.0.0.1:{self.port}/metrics"
             with urllib.request.urlopen(url, timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
         except OSError:
-            return 0.0
+            return math.nan
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
