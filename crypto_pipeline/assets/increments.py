@@ -79,11 +79,12 @@ class Increment:
 
     @property
     def unread_commits(self) -> float:
-        """How many commits of the first source it covers; no number tells for one from the beginning."""
+        """How many commits it covers of the source with the most; from the beginning on, endlessly many."""
         if self.after is None:
             return math.inf
         known = hudi_utils.commits(self.lakehouse.lake, self.source)
-        return sum(self.after < commit.completed <= self.until for commit in known)
+        own = sum(self.after < commit.completed <= self.until for commit in known)
+        return max(own, *(other.unread_commits for other in self.others), 0)
 
     @cached_property
     def partitions(self) -> Partitions:
