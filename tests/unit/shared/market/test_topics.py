@@ -1,6 +1,13 @@
 from shared.market.events import DeadLetter, Origin, Source
 from shared.market.instruments import Exchange, Market, is_safe_symbol
-from shared.market.topics import Feed, feed_of, message_key, topic_name, topic_specs
+from shared.market.topics import (
+    Feed,
+    event_types,
+    feed_of,
+    message_key,
+    topic_name,
+    topic_specs,
+)
 
 
 def test_each_exchange_has_its_topics_and_shares_status_and_dead_letters():
@@ -35,6 +42,12 @@ def test_an_event_knows_its_feed():
     origin = Origin(Exchange.BINANCE, Market.SPOT, "-", "-", "c", Source.REPLAY, "c", 1)
     letter = DeadLetter(origin=origin, received_ns=1, event_time=None, reason="r", payload="p")
     assert feed_of(letter) is Feed.DEAD_LETTERS
+
+
+def test_a_feed_names_the_types_of_its_records():
+    assert set(event_types(Feed.QUOTES)) == {"best_quote", "mark_price"}
+    assert set(event_types(Feed.TRADES)) == {"trade", "aggregate_trade"}
+    assert event_types(Feed.RAW_EVENTS) == ["raw_frame"]
 
 
 def test_a_symbol_that_could_leave_its_folder_is_not_safe():
