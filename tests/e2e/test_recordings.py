@@ -13,7 +13,12 @@ from tests.e2e.conftest import (
     recorded_messages,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500), needs_material]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(1500),
+    needs_material,
+    pytest.mark.xdist_group("stack"),
+]
 
 PORT_OFFSET = 11000
 SPOT_BTC = [
