@@ -7,12 +7,7 @@ import pytest
 from tests.e2e.chaos import Chaos
 from tests.e2e.conftest import CAPTURES, needs_material
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(1500),
-    needs_material,
-    pytest.mark.xdist_group("stack"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500), needs_material]
 
 
 def test_a_kill_of_each_part_neither_loses_nor_doubles_a_trade(tmp_path: Path) -> None:

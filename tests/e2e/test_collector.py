@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.collector import books, fuzz, hothot, outage, resets, rollovers
 from tests.integration.conftest import REPO, clean_environment, fresh_topics
 
-pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.xdist_group("collector")]
+pytestmark = [pytest.mark.kafka, pytest.mark.e2e]
 
 BESIDE = ("silent", "deadroute")
 

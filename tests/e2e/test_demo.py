@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import Deployment
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200), pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 PORT_OFFSET = 14000
 SYMBOLS = {"BTCUSDT", "ETHUSDT", "SOLUSDT"}

@@ -8,13 +8,7 @@ from tests.e2e.collector.verdict import Verdict
 from tests.e2e.lake import ledger, live
 from tests.integration.conftest import fresh_topics
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.spark,
-    pytest.mark.e2e,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("stack"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize(

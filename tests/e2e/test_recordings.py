@@ -13,12 +13,7 @@ from tests.e2e.conftest import (
     recorded_messages,
 )
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(1500),
-    needs_material,
-    pytest.mark.xdist_group("stack"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500), needs_material]
 
 PORT_OFFSET = 11000
 SPOT_BTC = [
