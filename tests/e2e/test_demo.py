@@ -78,7 +78,8 @@ def test_the_demo_fills_every_layer_stops_clean_and_continues_on_its_data(
         assert time.monotonic() < deadline, "no new trades after the second start"
         time.sleep(2)
     twice = deployment.query(
-        "select symbol, channel, trade_id from silver_trades group by all having count(*) > 1"
+        "select market, symbol, channel, trade_id from silver_trades"
+        " group by all having count(*) > 1"
     )
     assert twice == []
 
