@@ -62,17 +62,30 @@ _BRONZE = tuple(
     TableSpec(bronze_table(feed), Layer.BRONZE, text, (), RECORD_KEY, bronze_columns(feed))
     for feed, text in _BRONZE_TEXT.items()
 )
-_SILVER = (
-    TableSpec(
-        name="silver_trades",
+
+
+def _silver(
+    name: str, description: str, source: Feed, key: tuple[str, ...], columns: tuple[Column, ...]
+) -> TableSpec:
+    """Return a table of facts from one bronze table; its key is the instrument and `key`."""
+    return TableSpec(
+        name=name,
         layer=Layer.SILVER,
-        description="Each fill once per channel, with its exact notional",
-        sources=("bronze_trades",),
-        key=("exchange", "market", "symbol", "channel", "trade_id"),
-        ordering="row_order",
-        columns=(
-            *IDENTITY,
-            CHANNEL,
+        description=description,
+        sources=(bronze_table(source),),
+        key=(*(column.name for column in IDENTITY), *key),
+        columns=(*IDENTITY, CHANNEL, *columns, SEQUENCE, DATE),
+        ordering=SEQUENCE.name,
+    )
+
+
+_SILVER = (
+    _silver(
+        "silver_trades",
+        "Each fill once per channel, with its exact notional",
+        Feed.TRADES,
+        ("channel", "trade_id"),
+        (
             Column("trade_id", "string", "The venue's id, as text: some venues use UUIDs"),
             Column("trade_sequence", "bigint", "The id as a number, null where it is none"),
             Column("price", PRICE),
@@ -83,20 +96,14 @@ _SILVER = (
             Column("execution_type", "string", "Futures: MARKET, INSURANCE_FUND, ADL or NA"),
             *TRADE_SPAN,
             *_RECEIPT,
-            SEQUENCE,
-            DATE,
         ),
     ),
-    TableSpec(
-        name="silver_klines",
-        layer=Layer.SILVER,
-        description="The venue's candles; a closed one replaces the open one",
-        sources=("bronze_klines",),
-        key=("exchange", "market", "symbol", "interval", "open_time"),
-        ordering="row_order",
-        columns=(
-            *IDENTITY,
-            CHANNEL,
+    _silver(
+        "silver_klines",
+        "The venue's candles; a closed one replaces the open one",
+        Feed.KLINES,
+        ("interval", "open_time"),
+        (
             Column("interval", "string"),
             Column("open_time", TIME),
             Column("close_time", TIME, "Inclusive, as the venue says it"),
@@ -104,20 +111,14 @@ _SILVER = (
             *TRADE_SPAN,
             Column("is_closed", "boolean", "Only a closed candle is final"),
             *_RECEIPT,
-            SEQUENCE,
-            DATE,
         ),
     ),
-    TableSpec(
-        name="silver_quotes",
-        layer=Layer.SILVER,
-        description="Best bid and offer, once per book update",
-        sources=("bronze_quotes",),
-        key=("exchange", "market", "symbol", "channel", "update_id"),
-        ordering="row_order",
-        columns=(
-            *IDENTITY,
-            CHANNEL,
+    _silver(
+        "silver_quotes",
+        "Best bid and offer, once per book update",
+        Feed.QUOTES,
+        ("channel", "update_id"),
+        (
             Column("update_id", "bigint", "Book update after which it stood"),
             Column("bid_price", PRICE),
             Column("bid_quantity", QUANTITY),
@@ -125,47 +126,33 @@ _SILVER = (
             Column("ask_quantity", QUANTITY),
             Column("transaction_time", TIME),
             *_RECEIPT,
-            SEQUENCE,
-            DATE,
         ),
     ),
-    TableSpec(
-        name="silver_marks",
-        layer=Layer.SILVER,
-        description="Mark price, index price and funding of futures, once per message",
-        sources=("bronze_quotes",),
-        key=("exchange", "market", "symbol", "channel", "event_time"),
-        ordering="row_order",
-        columns=(
-            *IDENTITY,
-            CHANNEL,
+    _silver(
+        "silver_marks",
+        "Mark price, index price and funding of futures, once per message",
+        Feed.QUOTES,
+        ("channel", "event_time"),
+        (
             Column("mark_price", PRICE, "What positions are valued at"),
             Column("index_price", PRICE, "The venue's mean of spot markets"),
             Column("settle_price", PRICE, "Estimate of the settlement, of use in its last hour"),
             Column("funding_rate", RATE, "What longs pay shorts, a share of the notional"),
             Column("next_funding_time", TIME, "When they pay it"),
             *_RECEIPT,
-            SEQUENCE,
-            DATE,
         ),
     ),
-    TableSpec(
-        name="silver_book",
-        layer=Layer.SILVER,
-        description="The best ten levels as they stood at the end of each second with a delta",
-        sources=("bronze_depth",),
-        key=("exchange", "market", "symbol", "channel", "second"),
-        ordering="row_order",
-        columns=(
-            *IDENTITY,
-            CHANNEL,
+    _silver(
+        "silver_book",
+        "The best ten levels as they stood at the end of each second with a delta",
+        Feed.DEPTH,
+        ("channel", "second"),
+        (
             Column("second", TIME, "Start of the second of event time"),
             Column("last_update_id", "bigint", "Last update applied in that second"),
             Column("event_time", TIME, "Time of that update"),
             Column("bids", LEVELS, "Best (highest) first"),
             Column("asks", LEVELS, "Best (lowest) first"),
-            SEQUENCE,
-            DATE,
         ),
     ),
 )
