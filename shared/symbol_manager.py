@@ -23,11 +23,12 @@ from shared.market.instruments import (
 from shared.market.numbering import kind_of
 
 FILE_VERSION = 1
+# Without `trade`, which Binance does not document for futures and may fall silent.
+_OF_FUTURES = ("aggTrade", "depth@100ms", "kline_1m", "bookTicker", "markPrice@1s")
 DEFAULT_CHANNELS = {
     Market.SPOT: ("aggTrade", "trade", "depth@100ms", "kline_1m", "bookTicker"),
-    # Without `trade`, which Binance does not document for futures and may fall silent.
-    Market.UM: ("aggTrade", "depth@100ms", "kline_1m", "bookTicker", "markPrice@1s"),
-    Market.CM: ("aggTrade", "depth@100ms", "kline_1m", "bookTicker", "markPrice@1s"),
+    Market.UM: _OF_FUTURES,
+    Market.CM: _OF_FUTURES,
 }
 """What is collected of a symbol without a list of its own."""
 

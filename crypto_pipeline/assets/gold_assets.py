@@ -134,16 +134,14 @@ def _funding_basis(increment: Increment) -> DataFrame | None:
     if not pairs:
         return None
     parts = Partitions.of(pairs)
-    known = {
-        name: None if table is None else parts.within(table)
-        for name in ("gold_ohlcv", "gold_funding_basis")
-        for table in (increment.table(name),)
-    }
-    news = [parts.within(candles.rows) for candles in others]
     rows = basis.funding_basis(
-        parts.within(increment.everything), known["gold_ohlcv"], news, increment.row_order
+        parts.within(increment.everything),
+        increment.around("gold_ohlcv", parts=parts),
+        [parts.within(candles.rows) for candles in others],
+        increment.row_order,
     )
-    return gold.only_changed(rows, known["gold_funding_basis"], "gold_funding_basis")
+    known = increment.around("gold_funding_basis", parts=parts)
+    return gold.only_changed(rows, known, "gold_funding_basis")
 
 
 def _daily_summary(increment: Increment) -> DataFrame:

@@ -102,10 +102,12 @@ class Increment:
         """Return the source's rows, old and new, in and around the new rows' partitions."""
         return self.partitions.within(self.everything, reach_days)
 
-    def around(self, name: str, reach_days: int = 0) -> DataFrame | None:
-        """Return a table's rows in and around the new rows' partitions, None while it does not exist."""
+    def around(
+        self, name: str, reach_days: int = 0, parts: Partitions | None = None
+    ) -> DataFrame | None:
+        """Return a table's rows in and around the new rows' partitions, or others; None without a table."""
         table = self.table(name)
-        return None if table is None else self.partitions.within(table, reach_days)
+        return None if table is None else (parts or self.partitions).within(table, reach_days)
 
     def shared(self, name: str, build: Callable[[], DataFrame]) -> DataFrame:
         """Return what `build` makes of this increment, once for all tables that are as far behind."""

@@ -35,7 +35,7 @@ INSTANCE = "outage"
 CHANNELS = ["aggTrade", "trade", "depth@100ms", "bookTicker"]
 FEEDS = tuple(feed for feed in Feed if feed is not Feed.KLINES)
 MOST_GROWTH_MIB = 256.0
-# What the judge reads comes at twice the rate that it can just read: minutes of it take minutes.
+# Under the full load records come about as fast as the judge can read: minutes of them take minutes.
 JUDGE_S = 300.0
 _MIB = 1024**2
 
