@@ -1,4 +1,4 @@
-"""When the lake moves: a tick every minute, upkeep, and a healing when a gap stays open; one of each at a time.
+"""When the lake moves: tick after tick, upkeep, and a healing when a gap stays open; one of each at a time.
 
 Past days from the archive, and the comparison of a closed day with it, are started by hand or by config.
 """
@@ -29,6 +29,7 @@ from crypto_pipeline.resources import LakehouseResource
 
 JOB = "lake_tick"
 HEAL_JOB = "heal"
+_TICK_EVERY_S = 60
 _BACKFILL_S = 7 * 24 * 3600
 _ARCHIVE, _HEALING = AssetSelection.assets("archive_days"), AssetSelection.assets("healing")
 _RECONCILIATION = AssetSelection.assets("quality_reconciliation")
@@ -70,16 +71,22 @@ _UNFINISHED = [
 ]
 
 
-@schedule(
-    job=lake_tick,
-    cron_schedule="* * * * *",
-    default_status=DefaultScheduleStatus.RUNNING,
-    execution_timezone="UTC",
-)
-def every_minute(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    """Start a tick unless one is on its way."""
-    is_running = _is_running(context.instance, JOB)
-    return SkipReason("the last tick is still running") if is_running else RunRequest()
+@sensor(job=lake_tick, minimum_interval_seconds=5, default_status=DefaultSensorStatus.RUNNING)
+def next_tick(
+    context: SensorEvaluationContext, lakehouse: LakehouseResource
+) -> RunRequest | SkipReason:
+    """Start a tick a minute after the last one began, at once where that one took longer.
+
+    Not a schedule: of ticks that take a little more than a minute it would leave out every second one.
+    """
+    if _is_running(context.instance, JOB):
+        return SkipReason("the last tick is still running")
+    latest = context.instance.get_run_records(RunsFilter(job_name=JOB), limit=1)
+    for record in latest:
+        ago_s = lakehouse.clock.now_ns() / 1e9 - record.create_timestamp.timestamp()
+        if 0 <= ago_s < _TICK_EVERY_S:
+            return SkipReason(f"the last tick began {ago_s:.0f} s ago")
+    return RunRequest()
 
 
 @schedule(

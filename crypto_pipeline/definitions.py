@@ -1,4 +1,4 @@
-"""What Dagster loads: assets, checks, the jobs and their schedules. Needs no network, JVM or settings."""
+"""What Dagster loads: assets, checks, the jobs and what starts them. Needs no network, JVM or settings."""
 
 from dagster import Definitions
 
@@ -13,10 +13,10 @@ from crypto_pipeline.assets.silver_assets import SILVER_ASSETS
 from crypto_pipeline.automation import (
     backfill,
     every_20_minutes,
-    every_minute,
     heal,
     heal_open_gaps,
     lake_tick,
+    next_tick,
     reconcile,
 )
 from crypto_pipeline.checks import CHECKS
@@ -30,7 +30,12 @@ defs = Definitions(
     assets=[*TICK_ASSETS, *HEALING_ASSETS, *ARCHIVE_ASSETS, *RECONCILIATION_ASSETS],
     asset_checks=CHECKS,
     jobs=[lake_tick, heal, backfill, reconcile, lake_maintenance, lake_rebuild, lake_release],
-    schedules=[every_minute, every_20_minutes],
-    sensors=[heal_open_gaps, runs_failed, staleness_sensor(item.key for item in TICK_ASSETS)],
+    schedules=[every_20_minutes],
+    sensors=[
+        next_tick,
+        heal_open_gaps,
+        runs_failed,
+        staleness_sensor(item.key for item in TICK_ASSETS),
+    ],
     resources={"lakehouse": LakehouseResource()},
 )

@@ -1,13 +1,22 @@
-"""When a healing starts, in a real Dagster instance; the lake is not there, so nothing is open."""
+"""When a tick or a healing starts, in a real Dagster instance; the lake is not there, so nothing is open."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, SkipReason, build_sensor_context
+from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    RunRequest,
+    SensorDefinition,
+    SkipReason,
+    build_sensor_context,
+)
 
-from crypto_pipeline.automation import HEAL_JOB, heal_open_gaps
+from crypto_pipeline.automation import HEAL_JOB, JOB, heal_open_gaps, next_tick
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.resources import LakehouseResource
+from shared.clock import SettableClock
 
 
 @pytest.fixture
@@ -20,22 +29,51 @@ def instance(tmp_path, monkeypatch) -> Iterator[DagsterInstance]:
         yield found
 
 
-def asked(instance: DagsterInstance) -> SkipReason:
+@pytest.fixture
+def clock(monkeypatch) -> SettableClock:
+    found = SettableClock(time.time_ns())
+    monkeypatch.setattr(LakehouseResource, "clock", found)
+    return found
+
+
+def asked(instance: DagsterInstance, sensor: SensorDefinition) -> object:
+    """Return why the sensor starts nothing, or what it starts."""
     resources = {"lakehouse": LakehouseResource()}
     with build_sensor_context(instance, resources=resources) as context:
-        said = heal_open_gaps(context)
-    assert isinstance(said, SkipReason)
-    return said
+        said = sensor(context)
+    return said.skip_message if isinstance(said, SkipReason) else said
+
+
+def begin(instance: DagsterInstance, job: str, status: DagsterRunStatus) -> None:
+    instance.create_run_for_job(defs.resolve_job_def(job), status=status)
 
 
 def test_nothing_is_healed_where_nothing_is_open(instance):
-    assert "no open gap" in (asked(instance).skip_message or "")
+    assert asked(instance, heal_open_gaps) == "no open gap is due"
 
 
-def test_one_healing_at_a_time(instance):
-    job = defs.resolve_job_def(HEAL_JOB)
-    instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
-    assert "still running" in (asked(instance).skip_message or "")
+@pytest.mark.parametrize(("job", "sensor"), [(HEAL_JOB, heal_open_gaps), (JOB, next_tick)])
+@pytest.mark.parametrize("status", [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
+def test_one_of_each_at_a_time(instance, clock, job, sensor, status):
+    begin(instance, job, status)
+    clock.advance(3600 * 10**9)
+    assert "still running" in str(asked(instance, sensor))
+
+
+def test_a_tick_begins_a_minute_after_the_one_before_or_when_that_ends_later(instance, clock):
+    assert isinstance(asked(instance, next_tick), RunRequest)
+    for job in (JOB, HEAL_JOB):
+        begin(instance, job, DagsterRunStatus.FAILURE)
+    clock.advance(50 * 10**9)
+    assert asked(instance, next_tick) == "the last tick began 50 s ago"
+    clock.advance(11 * 10**9)
+    assert isinstance(asked(instance, next_tick), RunRequest)
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_lake(instance, clock, monkeypatch):
+    begin(instance, JOB, DagsterRunStatus.SUCCESS)
+    monkeypatch.setattr(LakehouseResource, "clock", SettableClock(clock.now_ns() - 3600 * 10**9))
+    assert isinstance(asked(instance, next_tick), RunRequest)
 
 
 def test_a_tick_leaves_healing_out_and_a_healing_does_all_that_a_tick_does():
