@@ -55,7 +55,7 @@ def publish(first: int, count: int, symbols: Sequence[str] = (BTC.symbol,)) -> N
         for symbol in symbols
     ]
     envelopes = [Envelope(origin, "1.0.0") for origin in origins]
-    producer = Producer({"bootstrap.servers": KAFKA, "linger.ms": 50})
+    producer = Producer({"bootstrap.servers": KAFKA, "linger.ms": 50, "enable.idempotence": True})
     for number in range(first, first + count):
         place = number % len(symbols)
         event = Trade(

@@ -46,7 +46,9 @@ def channels_of(past: Past) -> Channels:
 
 def publish(bootstrap: str, events: Iterator[Event]) -> None:
     """Send events as the collector would."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "linger.ms": 20, "enable.idempotence": True}
+    )
     for event in events:
         origin = event.origin
         topic = topic_name(origin.exchange, feed_of(event))

@@ -53,7 +53,11 @@ class Lake:
 
     def publish_values(self, values: Iterable[tuple[str, str, bytes]]) -> None:
         """Send (topic, key, value) as they are."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 20})
+        # Idempotent, as the collector's: a new topic refuses its first batches, and without that the
+        # ones sent again come after those that followed them.
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "linger.ms": 20, "enable.idempotence": True}
+        )
         for topic, key, value in values:
             while True:
                 try:
