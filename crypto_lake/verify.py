@@ -24,7 +24,7 @@ _KEYS = {
     "gold_funding_basis": f"{_IDENTITY}, window_start",
 }
 # A fill counts once. Of a UTC day: an aggregate trade gives way to the single trades in its span if their
-# quantities add up to its own, else they give way to it; single futures trades are fills only when executed
+# notionals add up to its own, else they give way to it; single futures trades are fills only when executed
 # in the book. The same rule as crypto_pipeline's (`transforms.gold.forms` says why), on purpose written
 # independently. Spans do not overlap: the greatest end so far is that of the nearest one.
 _FILLS = f"""
@@ -42,8 +42,8 @@ with told as (
   from told
 ), judged as (
   select *, coalesce(last_id <= span_end, false) as is_inside,
-         sum(quantity) filter (not is_aggregate) over span
-           is not distinct from max(quantity) filter (is_aggregate) over span as is_whole
+         sum(quote_quantity) filter (not is_aggregate) over span
+           is not distinct from max(quote_quantity) filter (is_aggregate) over span as is_whole
   from placed
   window span as (partition by {_IDENTITY}, date, span_end, coalesce(last_id <= span_end, false))
 )
@@ -62,6 +62,7 @@ _COMPARED = (
     "taker_buy_volume",
     "taker_buy_quote_volume",
 )
+_BASE = {"volume", "taker_buy_volume"}
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,17 @@ def _funding_basis() -> Check:
 
 
 def _venue_candles() -> Check:
-    """Minutes whose fills reach from the venue's first id to its last equal the venue's candle."""
-    differs = " or ".join(f"g.{name} is distinct from k.{name}" for name in _COMPARED)
+    """Minutes whose fills reach from the venue's first id to its last equal the venue's candle.
+
+    Of contracts the venue rounds the base volume of all fills to 8 places, silver that of each fill.
+    """
+    slack = "if(g.market = 'cm', 0.00000001 * k.trade_count, 0)"
+    differs = " or ".join(
+        f"abs(g.{name} - k.{name}) > {slack}"
+        if name in _BASE
+        else f"g.{name} is distinct from k.{name}"
+        for name in _COMPARED
+    )
     sql = f"""
     select g.exchange, g.market, g.symbol, g.window_start, g.volume, k.volume as venue_volume
     from gold_ohlcv g join silver_klines k

@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Collection
+from functools import reduce
+from operator import or_
 
 import msgspec
 from dagster import AssetCheckSeverity, MetadataValue
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.healing_assets import open_gaps
 from crypto_pipeline.check_runs import Finding, Look, Scope, check
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES, Layer, TableSpec, bronze_table
-from crypto_pipeline.transforms import silver
+from crypto_pipeline.transforms import contracts, silver
 from crypto_pipeline.utils import hudi_utils
 from crypto_pipeline.utils.kafka_utils import BronzeCheckpoint
 
@@ -28,6 +30,7 @@ _CANDLE = (
     "taker_buy_volume",
     "taker_buy_quote_volume",
 )
+_BASE = {"volume", "taker_buy_volume"}
 
 
 def touched(
@@ -49,7 +52,7 @@ def repeated_keys(rows: DataFrame, spec: TableSpec) -> DataFrame:
 
 
 def different_candles(gold: DataFrame, klines: DataFrame) -> DataFrame:
-    """Return 1m candles that differ from the venue's closed ones.
+    """Return 1m candles that differ from the venue's closed ones; base volumes of contracts up to rounding.
 
     Only minutes whose fills reach from the venue's first id to its last are compared: the first
     minute after a start holds a part of its fills, which is no mistake.
@@ -61,10 +64,19 @@ def different_candles(gold: DataFrame, klines: DataFrame) -> DataFrame:
         for name in ("exchange", "market", "symbol", "first_trade_id", "last_trade_id")
     ]
     joined = ours.join(theirs, [*same, F.col("g.window_start") == F.col("k.open_time")])
-    differs = F.lit(False)
-    for name in _CANDLE:
-        differs = differs | ~F.col(f"g.{name}").eqNullSafe(F.col(f"k.{name}"))
+    differs = reduce(or_, (_differs(name) for name in _CANDLE))
     return joined.where(differs).select("g.exchange", "g.market", "g.symbol", "g.window_start")
+
+
+def _differs(name: str) -> Column:
+    ours, theirs = F.col(f"g.{name}"), F.col(f"k.{name}")
+    if name not in _BASE:
+        return ~ours.eqNullSafe(theirs)
+    # Of contracts the venue rounds the base volume of all fills at once, silver that of each.
+    rounded = F.col("k.trade_count") * contracts.LAST_PLACE
+    return F.abs(ours - theirs) > F.when(contracts.is_in_contracts("g.market"), rounded).otherwise(
+        0
+    )
 
 
 def _rows_found(wrong: DataFrame, text: str) -> Finding:
@@ -204,7 +216,7 @@ CHECKS = [
     check(
         "venue_candles",
         TABLES["gold_ohlcv"],
-        "Whole minutes equal the venue's closed 1m candles on every field",
+        "Whole minutes equal the venue's closed 1m candles on every field; contracts' base up to rounding",
         _venue_candles,
         after="silver_klines",
         is_scan=True,

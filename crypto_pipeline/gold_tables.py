@@ -49,6 +49,9 @@ CORRELATION_WINDOWS = ("1h", "24h")
 
 _WINDOW = Column("window_start", TIME, "UTC")
 _SECOND = Column("window_start", TIME, "Start of the second of event time, UTC")
+_VWAP = Column(
+    "vwap", "double", "quote_volume / volume; of contracts as exact as 8 places of volume allow"
+)
 
 
 def _gold(
@@ -78,7 +81,7 @@ _OHLCV = _gold(
     (Column("interval", "string", "1s 1m 5m 15m 1h 4h 1d"), _WINDOW),
     (
         *CANDLE,
-        Column("vwap", "double", "quote_volume / volume"),
+        _VWAP,
         *TRADE_SPAN,
         Column("first_trade_time", TIME),
         Column("last_trade_time", TIME),
@@ -148,7 +151,7 @@ _VOLUME_PROFILE = _gold(
     (
         Column("price_high", PRICE, "Upper border, excluded; 2 to 5 bps above the lower one"),
         Column("volume", VOLUME, "Base quantity traded"),
-        Column("quote_volume", NOTIONAL, "Sum of price times quantity, exact"),
+        Column("quote_volume", NOTIONAL, "Notional traded, exact"),
         Column("buy_volume", VOLUME, "Base quantity bought by takers"),
         Column("sell_volume", VOLUME, "Base quantity sold by takers"),
         Column("trade_count", "bigint", "Fills; 0 where corrections have left none"),
@@ -270,7 +273,7 @@ _DAILY_SUMMARY = _gold(
     (DATE,),
     (
         *CANDLE,
-        Column("vwap", "double", "quote_volume / volume"),
+        _VWAP,
         Column("buy_share", "double", "taker_buy_volume / volume"),
         Column("realized_volatility", "double", "Of one-minute closes, for the day"),
         Column("realized_volatility_annualised", "double", "For a year of 525,600 minutes"),

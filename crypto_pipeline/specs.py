@@ -56,7 +56,7 @@ CANDLE = (
     Column("low", PRICE),
     Column("close", PRICE),
     Column("volume", VOLUME, "Base quantity traded"),
-    Column("quote_volume", NOTIONAL, "Sum of price times quantity, exact"),
+    Column("quote_volume", NOTIONAL, "Notional traded, exact"),
     Column("trade_count", "bigint", "Fills"),
     Column("taker_buy_volume", VOLUME, "Base quantity bought by takers"),
     Column("taker_buy_quote_volume", NOTIONAL, "Notional bought by takers"),

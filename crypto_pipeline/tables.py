@@ -64,6 +64,9 @@ _BRONZE = tuple(
 )
 
 
+_AS_TOLD = "Base quantity, of coin-margined futures contracts, as the venue tells it"
+
+
 def _silver(
     name: str, description: str, source: Feed, key: tuple[str, ...], columns: tuple[Column, ...]
 ) -> TableSpec:
@@ -89,8 +92,11 @@ _SILVER = (
             Column("trade_id", "string", "The venue's id, as text: some venues use UUIDs"),
             Column("trade_sequence", "bigint", "The id as a number, null where it is none"),
             Column("price", PRICE),
-            Column("quantity", QUANTITY, "Base quantity"),
-            Column("quote_quantity", NOTIONAL, "Price times quantity, exact"),
+            Column("quantity", QUANTITY, "Base quantity; of contracts rounded to 8 places"),
+            Column(
+                "quote_quantity", NOTIONAL, "Price times quantity, or the contracts' USD; exact"
+            ),
+            Column("contracts", QUANTITY, "Coin-margined: what the venue tells as quantity"),
             Column("side", "string", "The taker's side"),
             Column("trade_time", TIME, "When it traded, by the venue"),
             Column("execution_type", "string", "Futures: MARKET, INSURANCE_FUND, ADL or NA"),
@@ -121,9 +127,9 @@ _SILVER = (
         (
             Column("update_id", "bigint", "Book update after which it stood"),
             Column("bid_price", PRICE),
-            Column("bid_quantity", QUANTITY),
+            Column("bid_quantity", QUANTITY, _AS_TOLD),
             Column("ask_price", PRICE),
-            Column("ask_quantity", QUANTITY),
+            Column("ask_quantity", QUANTITY, _AS_TOLD),
             Column("transaction_time", TIME),
             *_RECEIPT,
         ),
@@ -151,8 +157,8 @@ _SILVER = (
             Column("second", TIME, "Start of the second of event time"),
             Column("last_update_id", "bigint", "Last update applied in that second"),
             Column("event_time", TIME, "Time of that update"),
-            Column("bids", LEVELS, "Best (highest) first"),
-            Column("asks", LEVELS, "Best (lowest) first"),
+            Column("bids", LEVELS, f"Best (highest) first. {_AS_TOLD}"),
+            Column("asks", LEVELS, f"Best (lowest) first. {_AS_TOLD}"),
         ),
     ),
 )

@@ -25,7 +25,7 @@ from mock_exchange.venue import RestError, invalid_symbol
 from shared.clock import Clock
 from shared.market.book_sync import BookSync, SyncState, binance_rule
 from shared.market.events import BookDelta, Origin, PriceLevel, Source
-from shared.market.instruments import Exchange, Market
+from shared.market.instruments import Exchange, Market, contract_usd
 from shared.market.recording import Frame, FrameKind, market_of
 
 _YIELD_EVERY = 256
@@ -276,7 +276,11 @@ class Player:
     def _exchange_info(self, market: Market) -> bytes:
         streams = self._contents.streams.get(market, frozenset())
         symbols = sorted({stream.partition("@")[0].upper() for stream in streams})
-        listed = [{"symbol": symbol, "status": "TRADING"} for symbol in symbols]
+        listed = [
+            {"symbol": name, "status": "TRADING"}
+            | ({"contractSize": contract_usd(name)} if market is Market.CM else {})
+            for name in symbols
+        ]
         return msgspec.json.encode({"timezone": "UTC", "symbols": listed})
 
 

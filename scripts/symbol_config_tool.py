@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.errors import ConfigurationError, LakehouseError
-from shared.market.instruments import Exchange, Market
+from shared.market.instruments import Exchange, Market, contract_usd
 from shared.settings import load_settings
 from shared.symbol_manager import (
     DEFAULT_CHANNELS,
@@ -218,7 +218,7 @@ def _plain(entry: SymbolEntry) -> dict[str, Any]:
 
 
 def _refuse_unlisted(wanted: Sequence[tuple[Exchange, Market, str]], offline: bool) -> None:
-    """Ask each market once, and name every symbol that it does not list."""
+    """Ask each market once, and name every symbol that it does not list as the lake takes it to be."""
     if offline:
         names = ", ".join(symbol for _, _, symbol in wanted)
         console.print(f"--offline: not asked whether the venue lists {names}")
@@ -231,13 +231,19 @@ def _refuse_unlisted(wanted: Sequence[tuple[Exchange, Market, str]], offline: bo
             close = difflib.get_close_matches(symbol, names)
             hint = f" (did you mean {', '.join(close)}?)" if close else ""
             faults.append(f"{symbol} on {exchange} {market}{hint}")
+        elif market is Market.CM and names[symbol].get("contractSize") != contract_usd(symbol):
+            size = names[symbol].get("contractSize")
+            faults.append(
+                f"{symbol} as a contract of {contract_usd(symbol)} USD, as CONTRACT_USD in"
+                f" shared/market/instruments.py has it, but of {size}"
+            )
     if faults:
         raise ConfigurationError(
             "the venue does not list", "; ".join(faults), "See its exchangeInfo, or use --offline."
         )
 
 
-def _listed(exchange: Exchange, market: Market) -> list[str]:
+def _listed(exchange: Exchange, market: Market) -> dict[str, dict[str, Any]]:
     if exchange is not Exchange.BINANCE:
         raise ConfigurationError(f"{exchange}", "cannot be collected yet", "Use binance.")
     url = rest_address(load_settings().binance, market)[0] + _INFO_PATHS[market]
@@ -247,7 +253,7 @@ def _listed(exchange: Exchange, market: Market) -> list[str]:
         raise ConfigurationError(
             url, f"cannot be asked ({error})", "Use --offline to go on without the venue."
         ) from error
-    return [item["symbol"] for item in answer["symbols"]]
+    return {item["symbol"]: item for item in answer["symbols"]}
 
 
 def _committed(path: Path) -> str:

@@ -18,6 +18,7 @@ from shared.market.instruments import (
     Instrument,
     Market,
     Subscription,
+    contract_usd,
     is_safe_symbol,
 )
 from shared.market.numbering import kind_of
@@ -136,6 +137,11 @@ def _entry(
     venue_symbol = given.get("venue_symbol", symbol)
     if not isinstance(venue_symbol, str) or not is_safe_symbol(venue_symbol):
         faults.append(f"{where}.venue_symbol: {venue_symbol!r} is not a symbol")
+    elif market is Market.CM and contract_usd(str(symbol)) != contract_usd(venue_symbol):
+        faults.append(
+            f"{where}: contracts of {venue_symbol} are worth {contract_usd(venue_symbol)} USD, under this"
+            f" name they would be counted as {contract_usd(str(symbol))}"
+        )
     channels = given.get("channels", list(DEFAULT_CHANNELS[market]))
     faults.extend(_channel_faults(channels, market, where))
     if len(faults) == before:

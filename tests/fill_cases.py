@@ -6,30 +6,43 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 TIME = datetime(2024, 8, 8, 12, tzinfo=UTC)
+PRICE = Decimal(10)
+CONTRACT_PRICE = Decimal("61804.8")
+"""One for all: an aggregate trade gathers fills of one price."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """A trade, or with `last` an aggregate trade of the fills `first` to `last`."""
+    """A trade, or with `last` an aggregate trade of the fills `first` to `last`; of contracts if so said."""
 
     first: int
     quantity: str
     last: int | None = None
     execution_type: str | None = None
+    in_contracts: bool = False
 
     def row(self, symbol: str) -> dict[str, object]:
         """Return a row of `silver_trades`; an aggregate's own id stands far from its fills' ids."""
         is_single = self.last is None
+        told = Decimal(self.quantity)
+        amounts = {
+            "price": PRICE,
+            "quantity": told,
+            "quote_quantity": PRICE * told,
+            "contracts": None,
+        }
+        if self.in_contracts:
+            base = round(100 * told / CONTRACT_PRICE, 8)
+            amounts = {"price": CONTRACT_PRICE, "quantity": base, "quote_quantity": 100 * told}
+            amounts |= {"contracts": told}
         return {
             "exchange": "binance",
-            "market": "um",
+            "market": "cm" if self.in_contracts else "um",
             "symbol": symbol,
             "channel": "trade" if is_single else "aggTrade",
             "trade_id": str(self.first if is_single else 10_000 - self.first),
             "trade_sequence": self.first if is_single else 10_000 - self.first,
-            "price": Decimal(self.first),
-            "quantity": Decimal(self.quantity),
-            "quote_quantity": Decimal(self.first) * Decimal(self.quantity),
+            **amounts,
             "side": "buy",
             "trade_time": TIME,
             "date": f"{TIME:%Y-%m-%d}",
@@ -64,6 +77,14 @@ CASES: dict[str, tuple[list[Told], str]] = {
         "10 12",
     ),
     "FUNDALONE": ([Told(9, "5", None, FUND), Told(10, "1", 10), Told(11, "0")], "10"),
+    # Base quantities of contracts are rounded one by one and do not add up: 3 x 0.00161800 and 0.00485399.
+    "CONTRACTS": (
+        [
+            *(Told(number, "1", in_contracts=True) for number in (10, 11, 12)),
+            Told(10, "3", 12, in_contracts=True),
+        ],
+        "10 11 12",
+    ),
     # The aggregate holds what is not counted singly.
     "RETAIL": (
         [Told(10, "1", None, MARKET), Told(11, "2", None, "RPI"), Told(10, "3", 11)],

@@ -109,9 +109,10 @@ def forms(trades: DataFrame, has_both: bool = True) -> DataFrame:
 
     An aggregate gives way to the single trades with an id in its span if these are all of it; else
     they give way to it. So a socket that was lost within a span costs no fill and counts none twice.
-    They are all of it when their quantities add up to its own. Their number cannot tell: ids within a
-    span may be no fills of the book (insurance fund, ADL), or fills of a type that is not counted
-    singly although the aggregate holds them (RPI). Spans of one instrument do not overlap.
+    They are all of it when their quantities, as the venue tells them, add up to its own. Their number
+    cannot tell: ids within a span may be no fills of the book (insurance fund, ADL), or fills of a type
+    that is not counted singly although the aggregate holds them (RPI). Spans of one instrument do not
+    overlap.
 
     A UTC day is judged by itself, as partitions are what is read: of a futures aggregate that runs over
     midnight (it gathers 100 ms), single trades on the other side of midnight count beside it.
@@ -167,8 +168,9 @@ def _judged(rows: DataFrame) -> DataFrame:
         F.col("trade_sequence") <= F.col("nearest.last_id"), F.col("nearest.trade_sequence")
     ).otherwise(F.col("trade_sequence"))
     together = Window.partitionBy(*day, "start")
-    held = F.sum(F.when(F.col("is_book_trade"), F.col("quantity"))).over(together)
-    told = F.max(F.when(F.col("is_aggregate"), F.col("quantity"))).over(together)
+    quantity = F.coalesce("contracts", "quantity")
+    held = F.sum(F.when(F.col("is_book_trade"), quantity)).over(together)
+    told = F.max(F.when(F.col("is_aggregate"), quantity)).over(together)
     judged = (
         rows.withColumn("nearest", nearest)
         .withColumn("start", start)

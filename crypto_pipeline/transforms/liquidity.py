@@ -10,13 +10,18 @@ holds ten levels a side, so a band or an order that reaches beyond the tenth lev
     imbalance = (B - A) / (B + A), of the sums of quantities; weighted: of quantity_n / n, n = 1..10
     micro_price = (bid * ask_quantity + ask * bid_quantity) / (bid_quantity + ask_quantity)
     slippage_bps = |sum((price_n - mid) * taken_n)| / (sum(taken_n) * mid) * 10^4
+
+Quantities are in base currency, of contracts too (`transforms.contracts`): rounded, but not for slippage.
 """
+
+from collections.abc import Callable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import BANDS_BPS, SLIPPAGE_NOTIONALS
 from crypto_pipeline.schemas import MID, NOTIONAL, PRICE, VOLUME
+from crypto_pipeline.transforms import contracts
 from crypto_pipeline.transforms.book import LEVEL_COUNT
 from crypto_pipeline.transforms.gold import finished
 
@@ -25,7 +30,7 @@ _BPS = 10_000
 
 def book_metrics(book: DataFrame, row_order: int) -> DataFrame:
     """Return `gold_book_metrics` of rows of `silver_book`."""
-    rows = _with_mid(book)
+    rows = _with_mid(_each(book, _in_base))
     mid = F.col("mid").cast("double")
     bid, ask = F.col("best_bid").cast("double"), F.col("best_ask").cast("double")
     bid_quantity, ask_quantity = _first_quantity("bids"), _first_quantity("asks")
@@ -51,7 +56,7 @@ def book_metrics(book: DataFrame, row_order: int) -> DataFrame:
 
 def liquidity(book: DataFrame, row_order: int) -> DataFrame:
     """Return `gold_liquidity` of rows of `silver_book`."""
-    rows = _with_mid(book).withColumns(
+    rows = _with_mid(_each(book, _valued)).withColumns(
         {"bid_notional": _notional("bids"), "ask_notional": _notional("asks")}
     )
     slippage = {
@@ -71,6 +76,27 @@ def _with_mid(book: DataFrame) -> DataFrame:
     both = book.where((F.size("bids") > 0) & (F.size("asks") > 0))
     rows = both.withColumns(prices).withColumn("mid", mid)
     return rows.withColumnRenamed("second", "window_start")
+
+
+def _in_base(level: Column) -> Column:
+    price, told = level["price"], level["quantity"]
+    base = contracts.base_quantity(price, told)
+    return F.struct(price.alias("price"), base.alias("quantity"))
+
+
+def _valued(level: Column) -> Column:
+    price, told = level["price"], level["quantity"]
+    value = contracts.notional(price, told)
+    base = F.when(contracts.is_in_contracts(), value.cast("double") / price.cast("double"))
+    return F.struct(
+        price.alias("price"),
+        value.alias("value"),
+        base.otherwise(told.cast("double")).alias("base"),
+    )
+
+
+def _each(book: DataFrame, told: Callable[[Column], Column]) -> DataFrame:
+    return book.withColumns({side: F.transform(side, told) for side in ("bids", "asks")})
 
 
 def _first_quantity(side: str) -> Column:
@@ -114,11 +140,7 @@ def _weighted(side: str) -> Column:
 
 
 def _notional(side: str) -> Column:
-    values = F.transform(
-        F.col(side),
-        lambda level: F.struct((level["price"] * level["quantity"]).cast(NOTIONAL).alias("value")),
-    )
-    return _sum(values, "value", NOTIONAL)
+    return _sum(F.col(side), "value", NOTIONAL)
 
 
 def _slippage_bps(side: str, size: int) -> Column:
@@ -129,17 +151,12 @@ def _slippage_bps(side: str, size: int) -> Column:
     mid = F.col("mid")
 
     def step(walked: Column, level: Column) -> Column:
-        value = (level["price"] * level["quantity"]).cast(NOTIONAL)
-        is_whole = value <= walked["left"]
-        quantity = F.when(is_whole, level["quantity"].cast("double")).otherwise(
-            walked["left"].cast("double") / level["price"].cast("double")
-        )
+        spent = F.least(level["value"], walked["left"])
+        part = spent.cast("double") / level["price"].cast("double")
+        quantity = F.when(spent == level["value"], level["base"]).otherwise(part)
         away = F.abs(level["price"] - mid).cast("double")
         return F.struct(
-            F.when(is_whole, walked["left"] - value)
-            .otherwise(F.lit(0))
-            .cast(NOTIONAL)
-            .alias("left"),
+            (walked["left"] - spent).cast(NOTIONAL).alias("left"),
             (walked["base"] + quantity).alias("base"),
             (walked["cost"] + away * quantity).alias("cost"),
         )

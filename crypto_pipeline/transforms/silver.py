@@ -11,8 +11,9 @@ from operator import or_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crypto_pipeline.schemas import BEST_QUOTE, BODY, ENVELOPE, MARK_PRICE, NOTIONAL
+from crypto_pipeline.schemas import BEST_QUOTE, BODY, ENVELOPE, MARK_PRICE, VOLUME
 from crypto_pipeline.tables import TABLES
+from crypto_pipeline.transforms import contracts
 from shared.market.topics import Feed
 
 # Microseconds since the epoch stay below this until the year 5138.
@@ -40,21 +41,34 @@ def _columns(table: str) -> list[str]:
 
 
 def trades(bronze: DataFrame) -> DataFrame:
-    """`bronze_trades` to `silver_trades`; the notional is exact."""
-    return (
-        bronze.withColumn("trade_sequence", F.col("trade_id").cast("bigint"))
-        .withColumn("quote_quantity", (F.col("price") * F.col("quantity")).cast(NOTIONAL))
-        .withColumn("row_order", _by_receipt())
-        .select(_columns("silver_trades"))
-    )
+    """`bronze_trades` to `silver_trades`; the notional is exact, also where contracts are traded."""
+    price, told = F.col("price"), F.col("quantity")
+    columns = {
+        "trade_sequence": F.col("trade_id").cast("bigint"),
+        "quantity": contracts.base_quantity(price, told),
+        "quote_quantity": contracts.notional(price, told),
+        "contracts": F.when(contracts.is_in_contracts(), told),
+        "row_order": _by_receipt(),
+    }
+    return bronze.withColumns(columns).select(_columns("silver_trades"))
 
 
 def klines(bronze: DataFrame) -> DataFrame:
-    """`bronze_klines` to `silver_klines`."""
+    """`bronze_klines` to `silver_klines`.
+
+    Of contracts the venue tells their number as volume, and in place of the quote volume the base volume.
+    """
     told_us = F.coalesce(F.unix_micros("event_time"), (F.col("received_ns") / 1000).cast("bigint"))
     state = F.col("is_closed").cast("bigint") * F.lit(10 * _RANK)
     order = (state + _source_rank() * F.lit(_RANK) + told_us).cast("bigint")
-    return bronze.withColumn("row_order", order).select(_columns("silver_klines"))
+    columns, is_in_contracts = {"row_order": order}, contracts.is_in_contracts()
+    for side in ("", "taker_buy_"):
+        base, quote = F.col(f"{side}volume"), F.col(f"{side}quote_volume")
+        columns[f"{side}volume"] = F.when(is_in_contracts, quote.cast(VOLUME)).otherwise(base)
+        columns[f"{side}quote_volume"] = F.when(is_in_contracts, contracts.usd(base)).otherwise(
+            quote
+        )
+    return bronze.withColumns(columns).select(_columns("silver_klines"))
 
 
 def quotes(bronze: DataFrame) -> DataFrame:

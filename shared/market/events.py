@@ -168,8 +168,8 @@ class MarkPrice(Event, frozen=True, kw_only=True, tag_field="event_type", tag="m
 class Kline(Event, frozen=True, kw_only=True, tag_field="event_type", tag="kline"):
     """The venue's own candle; only one with `is_closed` is final.
 
-    `close_time` is inclusive, as sent. `volume` is base, `quote_volume` quote. The trade ids are
-    None for a candle without trades.
+    `close_time` is inclusive, as sent. `volume` is base, `quote_volume` quote; on coin-margined futures
+    the one is contracts, the other base. The trade ids are None for a candle without trades.
     """
 
     interval: str

@@ -28,6 +28,13 @@ class Market(StrEnum):
     CM = "cm"
 
 
+CONTRACT_USD = {"BTCUSD": 100, "": 10}
+"""USD that a coin-margined contract of Binance is worth, by how its symbol begins; the first match counts.
+
+Source: `contractSize` in the venue's `/dapi/v1/exchangeInfo`.
+"""
+
+
 class Instrument(msgspec.Struct, frozen=True, order=True):
     """One thing that can be subscribed.
 
@@ -46,6 +53,11 @@ class Subscription(msgspec.Struct, frozen=True, order=True):
 
     instrument: Instrument
     channel: str
+
+
+def contract_usd(symbol: str) -> int:
+    """Return the USD that one coin-margined contract is worth, see `CONTRACT_USD`."""
+    return next(usd for begin, usd in CONTRACT_USD.items() if symbol.startswith(begin))
 
 
 def is_safe_symbol(symbol: str) -> bool:

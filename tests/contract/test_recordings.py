@@ -18,7 +18,13 @@ from shared.market.events import (
     StreamStatus,
     Trade,
 )
-from shared.market.instruments import Exchange, Instrument, Market, Subscription
+from shared.market.instruments import (
+    Exchange,
+    Instrument,
+    Market,
+    Subscription,
+    contract_usd,
+)
 from shared.market.recording import Frame, read_frames
 from streaming.exchanges.binance import BinanceProtocol
 from streaming.exchanges.protocol import FetchSnapshot
@@ -219,3 +225,14 @@ def _quote_at(quotes: dict[int, BestQuote], update_id: int, by_last: bool) -> Be
         return quotes.get(update_id)
     earlier = [number for number in quotes if number <= update_id]
     return quotes[max(earlier)] if earlier else None
+
+
+def test_contracts_are_of_the_sizes_that_the_venue_lists() -> None:
+    (answer,) = (
+        json.loads(frame.raw)
+        for frame in read_frames(CAPTURES / "binance_cm_20210722.jsonl.gz")
+        if "exchangeInfo" in frame.url
+    )
+    sizes = {item["symbol"]: item["contractSize"] for item in answer["symbols"]}
+    assert len(sizes) == 36
+    assert {symbol: contract_usd(symbol) for symbol in sizes} == sizes

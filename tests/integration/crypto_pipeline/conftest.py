@@ -106,6 +106,7 @@ def open_lake(
                     "binance": {
                         "spot": {"BTCUSDT": {}, "ETHUSDT": {}, "XRPETH": {}},
                         "um": {"BTCUSDT": {}, "ETHUSDT": {}},
+                        "cm": {"BTCUSD_PERP": {}, "ETCUSD_PERP": {}},
                     }
                 },
             }

@@ -93,3 +93,28 @@ def test_a_candle_that_counts_a_fill_twice_is_found():
     twice = candle | {"volume": Decimal(9), "trade_count": 5}
     (row,) = wrong(check, Tables(silver_trades=held, gold_ohlcv=[twice]))
     assert (row["stored_volume"], row["recomputed_volume"]) == (9, 6)
+
+
+@pytest.mark.parametrize(
+    ("market", "shift", "is_wrong"),
+    [("cm", 3, False), ("cm", 4, True), ("um", 1, True)],
+)
+def test_base_volumes_of_contracts_may_differ_by_their_fills_rounding(market, shift, is_wrong):
+    candle = {
+        "exchange": "binance",
+        "market": market,
+        "symbol": "X",
+        "interval": "1m",
+        **dict.fromkeys(("open", "high", "low", "close"), Decimal(10)),
+        **dict.fromkeys(("volume", "taker_buy_volume"), Decimal("0.00485399")),
+        **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), Decimal(300)),
+        "trade_count": 3,
+        "first_trade_id": "10",
+        "last_trade_id": "12",
+    }
+    venues = {**candle, "open_time": fill_cases.TIME, "is_closed": True}
+    venues["volume"] += shift * Decimal("0.00000001")
+    tables = Tables(
+        gold_ohlcv=[{**candle, "window_start": fill_cases.TIME}], silver_klines=[venues]
+    )
+    assert bool(wrong("gold_ohlcv 1m: equals the venue's candles", tables)) is is_wrong

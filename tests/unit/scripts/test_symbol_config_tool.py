@@ -25,6 +25,14 @@ def load_script(name: str):
 TOOL = load_script("symbol_config_tool")
 
 
+LISTED = [
+    {"symbol": "ETHUSDT", "contractSize": 1},
+    {"symbol": "ETHUSD_PERP", "contractSize": 10},
+    {"symbol": "XRPUSD_PERP", "contractSize": 5},
+    {"symbol": "ADAUSD_PERP"},
+]
+
+
 @pytest.fixture
 def path(tmp_path):
     file = tmp_path / "symbols.yaml"
@@ -41,7 +49,7 @@ def venue(monkeypatch):
             asked.append(self.path)
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps({"symbols": [{"symbol": "ETHUSDT"}]}).encode())
+            self.wfile.write(json.dumps({"symbols": LISTED}).encode())
 
         def log_message(self, *_):
             pass
@@ -78,6 +86,19 @@ def test_an_unknown_symbol_is_refused_with_what_was_perhaps_meant(monkeypatch, p
     assert run(monkeypatch, path, "add", "binance", "spot", "ETHUSTD") == 2
     assert "did you mean ETHUSDT" in capsys.readouterr().err
     assert path.read_text() == FILE
+
+
+def test_a_contract_of_another_size_than_the_lake_counts_is_refused(
+    monkeypatch, path, venue, capsys
+):
+    assert run(monkeypatch, path, "add", "binance", "cm", "ETHUSD_PERP") == 0
+    assert run(monkeypatch, path, "add", "binance", "um", "ETHUSDT") == 0
+    before = path.read_text()
+    for symbol, size in (("XRPUSD_PERP", "5"), ("ADAUSD_PERP", "None")):
+        assert run(monkeypatch, path, "add", "binance", "cm", symbol) == 2
+        assert f"{symbol} as a contract of 10 USD" in (error := capsys.readouterr().err)
+        assert f"but of {size}" in error
+    assert path.read_text() == before
 
 
 def test_each_market_is_asked_once_and_every_unlisted_symbol_named(

@@ -63,6 +63,10 @@ def test_only_enabled_symbols_are_subscribed_and_all_are_known(path):
             "'markPrice@1s' is told of futures only",
         ),
         ("version: 1\nexchanges: {binance: {spot: {A: {venue_symbol: 'a/b'}}}}", "A.venue_symbol"),
+        (
+            "version: 1\nexchanges: {binance: {cm: {XBTUSD: {venue_symbol: BTCUSD_PERP}}}}",
+            "worth 100 USD, under this name they would be counted as 10",
+        ),
         ("version: 1\nexchanges: {kraken: {spot: {A: {}}}}", "'kraken' is none of"),
         ("a: [", "is not YAML"),
     ],
