@@ -46,7 +46,7 @@ def publish(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes]]) 
         if error is not None:
             refused.append(error.str())
 
-    config = {"bootstrap.servers": bootstrap, "acks": "all", "log_level": 0}
+    config = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0}
     producer = Producer(config | {"delivery.timeout.ms": _TIMEOUT_S * 1000})
     for key, value in records:
         producer.produce(topic, value, key, on_delivery=told)
