@@ -42,7 +42,7 @@ test: ## Every test that belongs in CI, with coverage
 	  --cov-report= --cov-fail-under=0
 	@$(BIN)/pytest tests/integration -m "not spark and not slow" -n 2 --dist loadfile --cov --cov-append \
 	  --cov-report= --cov-fail-under=0
-	@$(BIN)/pytest tests/e2e -m "not slow" -n 2 --cov --cov-append --cov-report=term --durations=20
+	@$(BIN)/pytest tests/e2e -m "not slow" --cov --cov-append --cov-report=term --durations=20
 
 test-slow: ## The tests that CI has no time for, about 10 minutes
 	@$(BIN)/pytest tests/integration tests/e2e -m slow

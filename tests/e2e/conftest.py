@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from shared.market.recording import read_frames
 from tests.integration.conftest import clean_environment
@@ -24,19 +23,6 @@ ARCHIVES = MATERIAL / "archives"
 needs_material = pytest.mark.skipif(
     not CAPTURES.is_dir(), reason="the recordings in ../shared are not on this machine"
 )
-
-
-class _TwoLanes(LoadScopeScheduling):
-    """Whole stacks one after the other; beside them what starts only the parts that it judges."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return "parts" if module.endswith(("test_collector.py", "test_ledger.py")) else "stacks"
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Return the order for `-n 2`: two stacks at once would starve each other of the two cores."""
-    return _TwoLanes(config, log)
 
 
 @dataclass(frozen=True)
