@@ -252,9 +252,12 @@ def read_small(
         if wanted
     ]
     wanted = list(columns) or [column.name for column in spec.columns]
-    options = HudiReadOptions(filters=filters or None, projection=wanted)
+    # As `_columns`: what no commit has written yet cannot be asked for, and is null.
+    written = _written_columns(lake, spec) or wanted
+    held = [name for name in wanted if name in written]
+    options = HudiReadOptions(filters=filters or None, projection=held)
     batches = HudiTableBuilder.from_base_uri(table_path(lake, spec)).build().read(options)
-    return [row for batch in batches for row in batch.to_pylist()]
+    return [dict.fromkeys(wanted) | row for batch in batches for row in batch.to_pylist()]
 
 
 def dates_of(lake: str, spec: TableSpec, symbol: str) -> list[str]:

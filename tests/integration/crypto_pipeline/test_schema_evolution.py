@@ -56,6 +56,7 @@ def test_an_added_column_and_wider_types_are_read_beside_old_rows_and_after_upke
         hudi_utils.read_since(spark, then, lake, None, until),
     ):
         assert [row.extra for row in unchanged.collect()] == [None] * 10, "no such column yet"
+    assert [row["extra"] for row in hudi_utils.read_small(lake, then)] == [None] * 10
     for number in range(1, 5):
         new = evolved(rows(number * 10 - 1, number * 10 + 9, order=number))
         hudi_utils.write(new, then, lake, {"n": number})
