@@ -49,9 +49,7 @@ CORRELATION_WINDOWS = ("1h", "24h")
 
 _WINDOW = Column("window_start", TIME, "UTC")
 _SECOND = Column("window_start", TIME, "Start of the second of event time, UTC")
-_VWAP = Column(
-    "vwap", "double", "quote_volume / volume; of contracts as exact as 8 places of volume allow"
-)
+_VWAP = Column("vwap", "double", "quote_volume / volume, of contracts before volume is rounded")
 
 
 def _gold(

@@ -42,6 +42,19 @@ def notional(price: Column, quantity: Column) -> Column:
     return F.when(is_in_contracts(), usd(quantity)).otherwise((price * quantity).cast(NOTIONAL))
 
 
+def exact_base() -> Column:
+    """Return the base quantity of a fill of `silver_trades`, of contracts with 16 places."""
+    # With more digits before the point Spark would keep fewer places of the quotient.
+    base = F.col("quote_quantity").cast("decimal(22,8)") / F.col("price")
+    return F.when(is_in_contracts(), base).otherwise(F.col("quantity")).cast(NOTIONAL)
+
+
+def base_of_candle() -> Column:
+    """Return the volume of a candle before it was rounded, as its VWAP tells it."""
+    base = F.col("quote_volume").cast("double") / F.col("vwap")
+    return F.when(is_in_contracts(), base.cast(NOTIONAL)).otherwise(F.col("volume").cast(NOTIONAL))
+
+
 def base_quantity(price: Column, quantity: Column) -> Column:
     """Return a quantity, as the venue tells it, in base currency; of contracts without a price it is 0."""
     # Of these two types Spark rounds the quotient to 8 places, half up.

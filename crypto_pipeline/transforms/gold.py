@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import NOTIONAL, VOLUME
 from crypto_pipeline.tables import TABLES
+from crypto_pipeline.transforms import contracts
 
 LONGER_INTERVALS = {"5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
 KEY = ["exchange", "market", "symbol"]
@@ -235,7 +236,7 @@ def only_changed(rows: DataFrame, known: DataFrame | None, table: str) -> DataFr
 
 
 def seconds_of_fills(counted: DataFrame) -> DataFrame:
-    """Return 1s candles from fills; `window` is their start."""
+    """Return 1s candles from fills; `window` is their start, `base` their volume before it is rounded."""
     order = F.struct("trade_time", "trade_sequence")
     bought = F.col("side") == "buy"
     zero = F.lit(0)
@@ -247,6 +248,7 @@ def seconds_of_fills(counted: DataFrame) -> DataFrame:
         F.max_by("price", order).alias("close"),
         F.sum("quantity").cast(VOLUME).alias("volume"),
         F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
+        F.sum(contracts.exact_base()).cast(NOTIONAL).alias("base"),
         F.sum("fill_count").alias("trade_count"),
         F.sum(F.when(bought, F.col("quantity")).otherwise(zero))
         .cast(VOLUME)
@@ -267,6 +269,7 @@ def composed(candles: DataFrame, intervals: dict[str, int]) -> DataFrame:
     sums = {
         "volume": VOLUME,
         "quote_volume": NOTIONAL,
+        "base": NOTIONAL,
         "trade_count": "bigint",
         "taker_buy_volume": VOLUME,
         "taker_buy_quote_volume": NOTIONAL,
@@ -308,6 +311,7 @@ def ohlcv(
     if known is not None:
         others = (
             known.where(F.col("interval") == "1m")
+            .withColumn("base", contracts.base_of_candle())
             .withColumnRenamed("window_start", "window")
             .join(
                 F.broadcast(minutes.withColumnRenamed("minute", "window")),
@@ -320,7 +324,7 @@ def ohlcv(
     longer = composed(all_minutes, LONGER_INTERVALS).join(
         F.broadcast(windows), _WINDOW_KEY, "left_semi"
     )
-    vwap = F.col("quote_volume").cast("double") / F.col("volume").cast("double")
+    vwap = F.col("quote_volume").cast("double") / F.col("base").cast("double")
     candles = (
         seconds.unionByName(new_minutes)
         .unionByName(longer)
