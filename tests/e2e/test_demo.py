@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 PORT_OFFSET = 14000
 SYMBOLS = {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
-# A bound for a hang, not a measure: coverage traces every service here. Untraced and alone on two cores
-# the first tick fills gold 60 to 140 s after the services are up.
+# A bound for a hang, not a measure: alone on two cores the first tick fills gold 60 to 140 s after the
+# services are up.
 PATIENCE_S = 300
 FUTURES = {"BTCUSDT"}
 LAYERS = dict.fromkeys(
