@@ -103,7 +103,7 @@ def ratio(folder: Path) -> list[tuple[str, str]]:
 
 
 def tick(environment: dict[str, str]) -> tuple[float, dict[str, float]]:
-    """Run the whole job as the schedule does, in a process of its own; returns its and its steps' seconds."""
+    """Run the whole job as Dagster's daemon does, in a process of its own; returns its and its steps' seconds."""
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "job", "execute", "-m", "crypto_pipeline.definitions", "-j", "lake_tick"]
     start = time.perf_counter()

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from dagster import AssetKey, validate_run_config
+from dagster import AssetKey, DefaultSensorStatus, validate_run_config
 
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.tables import TABLES
@@ -96,6 +96,12 @@ def test_offsets_are_balanced_after_the_letters_that_count(job):
     balances = [number for number, name in enumerate(order) if name.endswith("_kafka_balance")]
     assert len(balances) == 6
     assert min(balances) > order.index("quality_dead_letters")
+
+
+def test_every_sensor_runs_unasked():
+    found = {each.name: each.default_status for each in defs.sensors or ()}
+    assert found.keys() == {"next_tick", "heal_open_gaps", "runs_failed", "tables_are_stale"}
+    assert set(found.values()) == {DefaultSensorStatus.RUNNING}
 
 
 def test_the_lake_is_maintained_every_20_minutes_by_one_op_per_table():
