@@ -165,7 +165,7 @@ def _venue_candles() -> Check:
     """
     slack = "if(g.market = 'cm', 0.00000001 * k.trade_count, 0)"
     differs = " or ".join(
-        f"abs(g.{name} - k.{name}) > {slack}"
+        f"(g.{name} is distinct from k.{name} and coalesce(abs(g.{name} - k.{name}) > {slack}, true))"
         if name in _BASE
         else f"g.{name} is distinct from k.{name}"
         for name in _COMPARED

@@ -74,9 +74,8 @@ def _differs(name: str) -> Column:
         return ~ours.eqNullSafe(theirs)
     # Of contracts the venue rounds the base volume of all fills at once, silver that of each.
     rounded = F.col("k.trade_count") * contracts.LAST_PLACE
-    return F.abs(ours - theirs) > F.when(contracts.is_in_contracts("g.market"), rounded).otherwise(
-        0
-    )
+    slack = F.when(contracts.is_in_contracts("g.market"), rounded).otherwise(0)
+    return ~ours.eqNullSafe(theirs) & F.coalesce(F.abs(ours - theirs) > slack, F.lit(True))
 
 
 def _rows_found(wrong: DataFrame, text: str) -> Finding:

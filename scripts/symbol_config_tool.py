@@ -235,7 +235,7 @@ def _refuse_unlisted(wanted: Sequence[tuple[Exchange, Market, str]], offline: bo
             size = names[symbol].get("contractSize")
             faults.append(
                 f"{symbol} as a contract of {contract_usd(symbol)} USD, as CONTRACT_USD in"
-                f" shared/market/instruments.py has it, but of {size}"
+                f" shared/market/instruments.py has it, but of {size or 'no size'}"
             )
     if faults:
         raise ConfigurationError(

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 TIME = datetime(2024, 8, 8, 12, tzinfo=UTC)
+# An aggregate trade gathers fills of one price.
 PRICE = Decimal(10)
 CONTRACT_PRICE = Decimal("61804.8")
-"""One for all: an aggregate trade gathers fills of one price."""
 
 
 @dataclass(frozen=True)

@@ -43,16 +43,16 @@ def notional(price: Column, quantity: Column) -> Column:
 
 
 def exact_base() -> Column:
-    """Return the base quantity of a fill of `silver_trades`, of contracts with 16 places."""
+    """Return the base quantity of a fill of `silver_trades` with 16 places; null if it was not rounded."""
     # With more digits before the point Spark would keep fewer places of the quotient.
     base = F.col("quote_quantity").cast("decimal(22,8)") / F.col("price")
-    return F.when(is_in_contracts(), base).otherwise(F.col("quantity")).cast(NOTIONAL)
+    return F.when(is_in_contracts(), base.cast(NOTIONAL))
 
 
 def base_of_candle() -> Column:
-    """Return the volume of a candle before it was rounded, as its VWAP tells it."""
+    """Return a candle's volume before it was rounded, as its VWAP tells it; null if it was not."""
     base = F.col("quote_volume").cast("double") / F.col("vwap")
-    return F.when(is_in_contracts(), base.cast(NOTIONAL)).otherwise(F.col("volume").cast(NOTIONAL))
+    return F.when(is_in_contracts(), base.cast(NOTIONAL))
 
 
 def base_quantity(price: Column, quantity: Column) -> Column:

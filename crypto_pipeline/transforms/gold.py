@@ -236,7 +236,7 @@ def only_changed(rows: DataFrame, known: DataFrame | None, table: str) -> DataFr
 
 
 def seconds_of_fills(counted: DataFrame) -> DataFrame:
-    """Return 1s candles from fills; `window` is their start, `base` their volume before it is rounded."""
+    """Return 1s candles from fills; `window` is their start, `base` of contracts their exact volume."""
     order = F.struct("trade_time", "trade_sequence")
     bought = F.col("side") == "buy"
     zero = F.lit(0)
@@ -306,12 +306,11 @@ def ohlcv(
         F.broadcast(minutes), [*KEY, "minute"], "left_semi"
     )
     seconds = seconds_of_fills(touched)
-    new_minutes = composed(seconds, {"1m": 60})
+    new_minutes = _with_vwap(composed(seconds, {"1m": 60}))
     all_minutes = new_minutes
     if known is not None:
         others = (
             known.where(F.col("interval") == "1m")
-            .withColumn("base", contracts.base_of_candle())
             .withColumnRenamed("window_start", "window")
             .join(
                 F.broadcast(minutes.withColumnRenamed("minute", "window")),
@@ -319,16 +318,22 @@ def ohlcv(
                 "left_anti",
             )
         )
-        all_minutes = all_minutes.unionByName(others.drop("vwap", "row_order", "date"))
+        all_minutes = all_minutes.unionByName(others.drop("row_order", "date"))
     windows = with_windows(minutes, "minute", LONGER_INTERVALS).select(*_WINDOW_KEY).distinct()
-    longer = composed(all_minutes, LONGER_INTERVALS).join(
+    # By what their rows tell, new ones too: a later tick must come to the same.
+    told = all_minutes.withColumn("base", contracts.base_of_candle())
+    longer = _with_vwap(composed(told, LONGER_INTERVALS)).join(
         F.broadcast(windows), _WINDOW_KEY, "left_semi"
     )
-    vwap = F.col("quote_volume").cast("double") / F.col("base").cast("double")
     candles = (
-        seconds.unionByName(new_minutes)
+        _with_vwap(seconds)
+        .unionByName(new_minutes)
         .unionByName(longer)
         .withColumnRenamed("window", "window_start")
-        .withColumn("vwap", vwap)
     )
     return finished(candles, "gold_ohlcv", row_order)
+
+
+def _with_vwap(candles: DataFrame) -> DataFrame:
+    base = F.coalesce("base", "volume").cast("double")
+    return candles.withColumn("vwap", F.col("quote_volume").cast("double") / base).drop("base")

@@ -242,7 +242,7 @@ def read_small(
         spec: the table.
         symbols: only these; all if there are none.
         dates: likewise.
-        columns: only these, at least one of them not a partition's; all if there are none.
+        columns: only these; all if there are none.
     """
     if not commits(lake, spec):
         return []

@@ -97,7 +97,11 @@ def test_a_candle_that_counts_a_fill_twice_is_found():
 
 @pytest.mark.parametrize(
     ("market", "shift", "is_wrong"),
-    [("cm", 3, False), ("cm", 4, True), ("um", 1, True)],
+    [
+        *(("cm", places, abs(places) > 3) for places in (-4, -3, 3, 4)),
+        *((market, places, True) for market in ("spot", "um") for places in (-1, 1)),
+        *((market, None, True) for market in ("spot", "cm")),
+    ],
 )
 def test_base_volumes_of_contracts_may_differ_by_their_fills_rounding(market, shift, is_wrong):
     candle = {
@@ -113,7 +117,7 @@ def test_base_volumes_of_contracts_may_differ_by_their_fills_rounding(market, sh
         "last_trade_id": "12",
     }
     venues = {**candle, "open_time": fill_cases.TIME, "is_closed": True}
-    venues["volume"] += shift * Decimal("0.00000001")
+    venues["volume"] = None if shift is None else venues["volume"] + Decimal(shift).scaleb(-8)
     tables = Tables(
         gold_ohlcv=[{**candle, "window_start": fill_cases.TIME}], silver_klines=[venues]
     )

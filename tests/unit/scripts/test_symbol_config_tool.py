@@ -94,7 +94,7 @@ def test_a_contract_of_another_size_than_the_lake_counts_is_refused(
     assert run(monkeypatch, path, "add", "binance", "cm", "ETHUSD_PERP") == 0
     assert run(monkeypatch, path, "add", "binance", "um", "ETHUSDT") == 0
     before = path.read_text()
-    for symbol, size in (("XRPUSD_PERP", "5"), ("ADAUSD_PERP", "None")):
+    for symbol, size in (("XRPUSD_PERP", "5"), ("ADAUSD_PERP", "no size")):
         assert run(monkeypatch, path, "add", "binance", "cm", symbol) == 2
         assert f"{symbol} as a contract of 10 USD" in (error := capsys.readouterr().err)
         assert f"but of {size}" in error
