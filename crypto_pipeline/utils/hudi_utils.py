@@ -244,7 +244,8 @@ def read_small(
         dates: likewise.
         columns: only these; all if there are none.
     """
-    if not commits(lake, spec):
+    written = _written_columns(lake, spec)
+    if not written and not commits(lake, spec):
         return []
     filters = [
         (field, "IN", ",".join(sorted(wanted)))
@@ -253,8 +254,7 @@ def read_small(
     ]
     wanted = list(columns) or [column.name for column in spec.columns]
     # As `_columns`: what no commit has written yet cannot be asked for, and is null.
-    written = _written_columns(lake, spec) or wanted
-    held = [name for name in wanted if name in written]
+    held = [name for name in wanted if not written or name in written]
     options = HudiReadOptions(filters=filters or None, projection=held)
     batches = HudiTableBuilder.from_base_uri(table_path(lake, spec)).build().read(options)
     return [dict.fromkeys(wanted) | row for batch in batches for row in batch.to_pylist()]
