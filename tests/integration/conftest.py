@@ -7,19 +7,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from shared.market.codec import decode
+from shared.market.codec import Envelope, decode
+from shared.market.events import Event
 from shared.market.instruments import Exchange
-from shared.market.topics import Feed, topic_name, topic_specs
+from shared.market.topics import Feed, feed_of, message_key, topic_name, topic_specs
 from tests.conftest import REPO, clean_environment
 
 CAPTURES = REPO.parent / "shared" / "captures"
@@ -135,6 +136,39 @@ def topics(kafka_broker: str) -> Iterator[str]:
     """A broker with fresh topics."""
     with fresh_topics(kafka_broker) as bootstrap:
         yield bootstrap
+
+
+def publish(bootstrap: str, events: Iterable[Event]) -> None:
+    """Send events as the collector would."""
+    publish_values(
+        bootstrap,
+        (
+            (
+                topic_name(event.origin.exchange, feed_of(event)),
+                message_key(event.origin.market, event.origin.symbol),
+                Envelope(event.origin, "1.0.0").typed(event, 1),
+            )
+            for event in events
+        ),
+    )
+
+
+def publish_values(bootstrap: str, values: Iterable[tuple[str, str, bytes]]) -> None:
+    """Send (topic, key, value) as they are."""
+    # Idempotent, as the collector's: a new topic refuses its first batches, and without that the
+    # ones sent again come after those that followed them.
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "linger.ms": 20, "enable.idempotence": True}
+    )
+    for topic, key, value in values:
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    assert producer.flush(60) == 0
 
 
 def records(bootstrap: str, feed: Feed) -> list[tuple[str, bytes]]:

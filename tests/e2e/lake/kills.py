@@ -24,7 +24,7 @@ from shared.market.instruments import Exchange, Market
 from tests.e2e.collector.stage import stage
 from tests.e2e.collector.verdict import Verdict, main
 from tests.e2e.lake.lake import Lake, SparkServer, lake
-from tests.e2e.lake.ledger import publish
+from tests.integration.conftest import publish
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 PLAN = {"spot": {symbol: ["trade"] for symbol in SYMBOLS}}

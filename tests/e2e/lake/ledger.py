@@ -9,23 +9,21 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from crypto_pipeline.tables import TABLES
-from shared.market.codec import Envelope
 from shared.market.events import AggregateTrade, Event, Kline, Trade
 from shared.market.instruments import Exchange, Market
-from shared.market.topics import Feed, feed_of, message_key, topic_name
+from shared.market.topics import Feed, topic_name
 from tests.e2e.collector.stage import Channels, StreamKey, stage
 from tests.e2e.collector.verdict import Verdict, main
 from tests.e2e.lake.lake import Lake, lake, own_spark
 from tests.e2e.lake.venue import Past, venue
-from tests.integration.conftest import REPO
+from tests.integration.conftest import REPO, publish
 
 HOURS = 24
 LONGEST_S = 6 * 3600
@@ -42,25 +40,6 @@ def channels_of(past: Past) -> Channels:
     for market, symbol, channel in past.events:
         channels.setdefault(market, {}).setdefault(symbol, []).append(channel)
     return channels
-
-
-def publish(bootstrap: str, events: Iterator[Event]) -> None:
-    """Send events as the collector would."""
-    producer = Producer(
-        {"bootstrap.servers": bootstrap, "linger.ms": 20, "enable.idempotence": True}
-    )
-    for event in events:
-        origin = event.origin
-        topic = topic_name(origin.exchange, feed_of(event))
-        value = Envelope(origin, "1.0.0").typed(event, 1)
-        while True:
-            try:
-                producer.produce(topic, value, message_key(origin.market, origin.symbol))
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-    assert producer.flush(60) == 0
 
 
 def torn(past: Past, count: int, generator: random.Random) -> dict[StreamKey, list[Range]]:

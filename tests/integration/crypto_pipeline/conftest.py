@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 from pyspark.sql import DataFrame, SparkSession
 
 from crypto_pipeline.assets.bronze_assets import collect_dead_letters, ingest
@@ -21,15 +20,14 @@ from crypto_pipeline.assets.silver_assets import SILVER
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES
 from crypto_pipeline.utils import hudi_utils
-from shared.market.codec import Envelope
 from shared.market.events import Event
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
 from shared.market.recording import read_frames
-from shared.market.topics import Feed, feed_of, message_key, topic_name
+from shared.market.topics import Feed, topic_name
 from streaming.exchanges.binance import BinanceProtocol
 from streaming.exchanges.protocol import FetchSnapshot
 from tests.conftest import free_port
-from tests.integration.conftest import CAPTURES, mock_exchange
+from tests.integration.conftest import CAPTURES, mock_exchange, publish, publish_values
 
 
 @dataclass
@@ -42,31 +40,11 @@ class Lake:
 
     def publish(self, events: Iterable[Event]) -> None:
         """Send events as the collector would."""
-        self.publish_values(
-            (
-                topic_name(event.origin.exchange, feed_of(event)),
-                message_key(event.origin.market, event.origin.symbol),
-                Envelope(event.origin, "1.0.0").typed(event, 1),
-            )
-            for event in events
-        )
+        publish(self.bootstrap, events)
 
     def publish_values(self, values: Iterable[tuple[str, str, bytes]]) -> None:
         """Send (topic, key, value) as they are."""
-        # Idempotent, as the collector's: a new topic refuses its first batches, and without that the
-        # ones sent again come after those that followed them.
-        producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "linger.ms": 20, "enable.idempotence": True}
-        )
-        for topic, key, value in values:
-            while True:
-                try:
-                    producer.produce(topic, value, key)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
-            producer.poll(0)
-        assert producer.flush(60) == 0
+        publish_values(self.bootstrap, values)
 
     def tick(self, *names: str) -> dict[str, dict[str, Any]]:
         """Run these tables' assets (all by default) in order; returns their metadata."""
