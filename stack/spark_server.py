@@ -29,6 +29,10 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.app.name": "crypto-lakehouse",
         "spark.driver.extraClassPath": classpath("spark"),
         "spark.driver.memory": settings.spark.driver_memory,
+        # Here the driver executes. By these Hudi sizes the buffer in which a task merges a file's logs;
+        # by their defaults it would spill to disk after 100,000 trades.
+        "spark.executor.memory": settings.spark.driver_memory,
+        "spark.executor.cores": str(settings.spark.cores),
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.extraJavaOptions": "-XX:+UseG1GC -Duser.timezone=UTC",
@@ -43,6 +47,8 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark.cores),
         "spark.default.parallelism": str(settings.spark.cores),
+        # What the tables of one tick share is read a few times and then dropped.
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
         "spark.kryo.registrator": "org.apache.spark.HoodieSparkKryoRegistrar",

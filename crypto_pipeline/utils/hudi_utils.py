@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from hudi import HudiReadOptions, HudiTableBuilder
 from pyarrow import fs
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 
 from crypto_pipeline.errors import CheckpointMissingError
@@ -42,6 +42,8 @@ class Hoodie(StrEnum):
     BUCKETS = "hoodie.bucket.index.num.buckets"
     BUCKET_FIELD = "hoodie.bucket.index.hash.field"
     CODEC = "hoodie.parquet.compression.codec"
+    LOG_BLOCKS = "hoodie.logfile.data.block.format"
+    SPILL_COMPRESSED = "hoodie.common.diskmap.compression.enabled"
     COLUMN_STATS = "hoodie.metadata.index.column.stats.enable"
     PARTITION_STATS = "hoodie.metadata.index.partition.stats.enable"
     METADATA = "hoodie.metadata.enable"
@@ -124,6 +126,8 @@ def write_options(spec: TableSpec) -> dict[str, str]:
         Hoodie.INDEX_TYPE: "BUCKET",
         Hoodie.BUCKETS: "1",
         Hoodie.BUCKET_FIELD: ",".join(spec.key),
+        # A tenth of the size of Avro's, which are not compressed, and faster to read.
+        Hoodie.LOG_BLOCKS: "parquet",
         Hoodie.UPSERT_PARALLELISM: "2",
         Hoodie.INLINE_COMPACT: "false",
     }
@@ -224,7 +228,7 @@ def writes_since_checkpoint(lake: str, spec: TableSpec) -> int:
 
 def read(spark: SparkSession, spec: TableSpec, lake: str) -> DataFrame:
     """Return a table's rows as of now, without Hudi's own columns."""
-    frame = spark.read.format("hudi").load(table_path(lake, spec))
+    frame = _reader(spark).load(table_path(lake, spec))
     return frame.select(_columns(lake, spec))
 
 
@@ -300,7 +304,7 @@ def read_marked(spark: SparkSession, spec: TableSpec, lake: str, after: str | No
     One scan instead of two: an incremental read merges the files of a merge-on-read table again. A table
     has one writer, so a commit requested after another's completion is also completed after it.
     """
-    frame = spark.read.format("hudi").load(table_path(lake, spec))
+    frame = _reader(spark).load(table_path(lake, spec))
     is_new = F.col(_COMMIT_TIME) > F.lit(after or "")
     return frame.select(*_columns(lake, spec), is_new.alias("is_new"))
 
@@ -334,13 +338,23 @@ def read_since(
     spark: SparkSession, spec: TableSpec, lake: str, after: str | None, until: str
 ) -> DataFrame:
     """Return rows of commits completed after `after` (None: all) up to `until`, completion times."""
-    reader = spark.read.format("hudi").option(Hoodie.QUERY_TYPE, "incremental")
     frame = (
-        reader.option(Hoodie.BEGIN, after or "000")
+        _reader(spark)
+        .option(Hoodie.QUERY_TYPE, "incremental")
+        .option(Hoodie.BEGIN, after or "000")
         .option(Hoodie.END, until)
         .load(table_path(lake, spec))
     )
     return frame.select(_columns(lake, spec))
+
+
+def _reader(spark: SparkSession) -> DataFrameReader:
+    """Return a reader that merges logs as fast as it can.
+
+    What does not fit its buffer goes to disk, compressed a record at a time unless told otherwise: half
+    of all the time that a merge took.
+    """
+    return spark.read.format("hudi").option(Hoodie.SPILL_COMPRESSED, "false")
 
 
 def _columns(lake: str, spec: TableSpec) -> list[Column]:

@@ -125,6 +125,7 @@ def _options(more: dict[str, str]) -> str:
         Hoodie.COLUMN_STATS: "false",
         Hoodie.PARTITION_STATS: "false",
         Hoodie.CODEC: "zstd",
+        Hoodie.SPILL_COMPRESSED: "false",
         Hoodie.BLOOM: "false",
         Hoodie.BLOOM_ENTRIES: "1",
         Hoodie.BLOOM_TYPE: "SIMPLE",

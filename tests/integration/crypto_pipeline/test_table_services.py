@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 from pyspark.sql import SparkSession
 
+from crypto_lake.tables import Lake as Reader
 from crypto_pipeline.utils import hudi_utils, table_services
 from shared.lake import upkeep
 from tests.integration.crypto_pipeline.test_hudi_utils import APPEND, UPSERT, Rows, lake, rows
@@ -102,3 +103,23 @@ def test_what_a_killed_run_left_planned_is_finished_by_the_next(spark, rows: Row
 def test_a_table_that_does_not_exist_needs_nothing(spark, lake):
     assert table_services.state_of(lake, APPEND) is None
     assert steps(spark, lake, APPEND, OPEN) == []
+
+
+def test_logs_in_avro_as_older_versions_wrote_them_are_read_and_compacted_beside_newer_ones(
+    spark, rows: Rows, lake, monkeypatch
+):
+    options = hudi_utils.write_options
+    for number, blocks in enumerate(("parquet", "avro", "parquet")):
+        way = {hudi_utils.Hoodie.LOG_BLOCKS.value: blocks}
+        monkeypatch.setattr(hudi_utils, "write_options", lambda spec, way=way: options(spec) | way)
+        hudi_utils.write(rows(number * 5, number * 5 + 10, order=number), UPSERT, lake, {})
+    orders = {number: min(number // 5, 2) for number in range(20)}
+    for is_compacted in (False, True):
+        if is_compacted:
+            assert steps(spark, lake, UPSERT, CLOSED) == ["compact"]
+        by_spark = [row.asDict() for row in hudi_utils.read(spark, UPSERT, lake).collect()]
+        for found in (by_spark, Reader(lake).read(UPSERT.name).to_pylist()):
+            assert len(found) == len(orders)
+            assert {int(row["id"]): row["row_order"] for row in found} == orders
+            assert all(row["price"] * 8 == int(row["id"]) for row in found)
+            assert all(row["bids"][1]["price"] == row["price"] for row in found)
