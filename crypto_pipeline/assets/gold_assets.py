@@ -45,8 +45,12 @@ def _trades(increment: Increment) -> DataFrame:
 def _ohlcv(increment: Increment) -> DataFrame:
     trades = _trades(increment)
     known = increment.around("gold_ohlcv")
-    minutes = gold.touched_minutes(trades.where("is_new"))
-    return gold.ohlcv(gold.fills(trades), minutes, known, increment.row_order)
+    # Both are used several times, and Spark would make each use anew.
+    minutes = increment.shared("minutes", lambda: gold.touched_minutes(trades.where("is_new")))
+    seconds = increment.shared(
+        "seconds", lambda: gold.seconds_of_fills(gold.fills(trades), minutes)
+    )
+    return gold.ohlcv(seconds, minutes, known, increment.row_order)
 
 
 def _volume_profile(increment: Increment) -> DataFrame:

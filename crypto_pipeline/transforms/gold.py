@@ -235,12 +235,20 @@ def only_changed(rows: DataFrame, known: DataFrame | None, table: str) -> DataFr
     return rows.alias("n").join(known.alias("k"), is_same, "left_anti")
 
 
-def seconds_of_fills(counted: DataFrame) -> DataFrame:
-    """Return 1s candles from fills; `window` is their start, `base` of contracts their exact volume."""
+def seconds_of_fills(counted: DataFrame, minutes: DataFrame) -> DataFrame:
+    """Return the 1s candles of some minutes; `window` is their start, `base` of contracts their exact volume.
+
+    Args:
+        counted: all fills in these minutes, see `fills`; more do no harm.
+        minutes: see `touched_minutes`.
+    """
+    touched = counted.withColumn("minute", window_start(F.col("trade_time"), 60)).join(
+        F.broadcast(minutes), [*KEY, "minute"], "left_semi"
+    )
     order = F.struct("trade_time", "trade_sequence")
     bought = F.col("side") == "buy"
     zero = F.lit(0)
-    windows = with_windows(counted, "trade_time", {"1s": 1})
+    windows = with_windows(touched, "trade_time", {"1s": 1})
     return windows.groupBy(*_WINDOW_KEY).agg(
         F.min_by("price", order).alias("open"),
         F.max("price").alias("high"),
@@ -292,20 +300,16 @@ def composed(candles: DataFrame, intervals: dict[str, int]) -> DataFrame:
 
 
 def ohlcv(
-    counted: DataFrame, minutes: DataFrame, known: DataFrame | None, row_order: int
+    seconds: DataFrame, minutes: DataFrame, known: DataFrame | None, row_order: int
 ) -> DataFrame:
     """Return every candle that the touched minutes change, in the columns of `gold_ohlcv`.
 
     Args:
-        counted: all fills in the touched minutes, see `fills`; more do no harm.
+        seconds: those of the touched minutes, see `seconds_of_fills`.
         minutes: see `touched_minutes`.
         known: rows of `gold_ohlcv` of the touched symbols and days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    touched = counted.withColumn("minute", window_start(F.col("trade_time"), 60)).join(
-        F.broadcast(minutes), [*KEY, "minute"], "left_semi"
-    )
-    seconds = seconds_of_fills(touched)
     new_minutes = _with_vwap(composed(seconds, {"1m": 60}))
     all_minutes = new_minutes
     if known is not None:

@@ -71,6 +71,19 @@ def hour_bins(counted: DataFrame, hours: DataFrame) -> DataFrame:
         counted: all fills in these hours, see `gold.fills`; more do no harm.
         hours: see `gold.touched_hours`.
     """
+    # Far fewer prices than fills: only these are asked for their bin.
+    by_price = (
+        counted.withColumn("window_start", window_start(F.col("trade_time"), 3600))
+        .join(F.broadcast(hours), _WINDOW, "left_semi")
+        .groupBy(*_WINDOW, "price")
+        .agg(
+            F.sum("quantity").alias("volume"),
+            F.sum("quote_quantity").alias("quote_volume"),
+            _of_side("buy").alias("buy_volume"),
+            _of_side("sell").alias("sell_volume"),
+            F.sum("fill_count").alias("trade_count"),
+        )
+    )
     width = _width(F.col("price"))
     low = (F.col("price") - F.col("price") % width).cast(PRICE)
     places = {
@@ -78,19 +91,7 @@ def hour_bins(counted: DataFrame, hours: DataFrame) -> DataFrame:
         "price_low": low,
         "price_high": (low + width).cast(PRICE),
     }
-    return (
-        counted.withColumn("window_start", window_start(F.col("trade_time"), 3600))
-        .join(F.broadcast(hours), _WINDOW, "left_semi")
-        .withColumns(places)
-        .groupBy(*_PLACE)
-        .agg(
-            F.sum("quantity").cast(VOLUME).alias("volume"),
-            F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
-            _of_side("buy").alias("buy_volume"),
-            _of_side("sell").alias("sell_volume"),
-            F.sum("fill_count").alias("trade_count"),
-        )
-    )
+    return by_price.withColumns(places).groupBy(*_PLACE).agg(*_summed())
 
 
 def volume_profile(
@@ -112,8 +113,7 @@ def volume_profile(
         others = others.join(F.broadcast(hours), _WINDOW, "left_anti")
         all_hours = new.unionByName(others.select(_BINS))
     windows = _in_sessions(hours).distinct()
-    summed = {name: F.sum(name).cast(kind).alias(name) for name, kind in _SUMS.items()}
-    longer = _in_sessions(all_hours).groupBy(*_PLACE).agg(*summed.values())
+    longer = _in_sessions(all_hours).groupBy(*_PLACE).agg(*_summed())
     bins = new.unionByName(longer.join(F.broadcast(windows), _GROUP, "left_semi"))
     if known is not None:
         zeros = (F.lit(0).cast(kind).alias(name) for name, kind in _SUMS.items())
@@ -142,8 +142,12 @@ def _width(price: Column) -> Column:
     return F.coalesce(F.array_max(fitting), F.lit(_WIDTHS[0]).cast(PRICE))
 
 
+def _summed() -> list[Column]:
+    return [F.sum(name).cast(kind).alias(name) for name, kind in _SUMS.items()]
+
+
 def _of_side(side: str) -> Column:
-    return F.sum(F.when(F.col("side") == side, F.col("quantity")).otherwise(F.lit(0))).cast(VOLUME)
+    return F.sum(F.when(F.col("side") == side, F.col("quantity")).otherwise(F.lit(0)))
 
 
 def _mark(group: pd.DataFrame) -> pd.DataFrame:

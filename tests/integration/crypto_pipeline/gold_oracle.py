@@ -114,7 +114,9 @@ def compute(spark: SparkSession, trades: DataFrame, folder: Path) -> dict[str, p
         return spark.read.parquet(path)
 
     fills = gold.fills(gold.forms(trades.withColumn("is_new", F.lit(True))))
-    candles = kept("gold_ohlcv", gold.ohlcv(fills, gold.touched_minutes(trades), None, 1))
+    minutes = gold.touched_minutes(trades)
+    seconds = gold.seconds_of_fills(fills, minutes)
+    candles = kept("gold_ohlcv", gold.ohlcv(seconds, minutes, None, 1))
     marked = series.candles(candles.withColumn("is_new", F.lit(True)))
     hours = gold.touched_hours(fills)
     bins = profile.hour_bins(fills, hours)
