@@ -6,7 +6,6 @@ time of the last source commit. Completion time, not request time, is what incre
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -17,53 +16,11 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.errors import CheckpointMissingError
 from crypto_pipeline.tables import TableSpec, WriteMode
+from crypto_pipeline.utils.hudi_options import Hoodie, compaction, write_options
 from shared.lake import timeline
 
 _META_PREFIX = "lake."
 _COMMIT_TIME = "_hoodie_commit_time"
-
-
-class Hoodie(StrEnum):
-    """The options that are set, each named once."""
-
-    TABLE_NAME = "hoodie.table.name"
-    TABLE_TYPE = "hoodie.datasource.write.table.type"
-    OPERATION = "hoodie.datasource.write.operation"
-    RECORD_KEY = "hoodie.datasource.write.recordkey.field"
-    PARTITION = "hoodie.datasource.write.partitionpath.field"
-    ORDERING = "hoodie.datasource.write.precombine.field"
-    HIVE_STYLE = "hoodie.datasource.write.hive_style_partitioning"
-    KEY_GENERATOR = "hoodie.datasource.write.keygenerator.class"
-    META_PREFIX = "hoodie.datasource.write.commitmeta.key.prefix"
-    BULK_SORT = "hoodie.bulkinsert.sort.mode"
-    BULK_PARALLELISM = "hoodie.bulkinsert.shuffle.parallelism"
-    UPSERT_PARALLELISM = "hoodie.upsert.shuffle.parallelism"
-    INDEX_TYPE = "hoodie.index.type"
-    BUCKETS = "hoodie.bucket.index.num.buckets"
-    BUCKET_FIELD = "hoodie.bucket.index.hash.field"
-    CODEC = "hoodie.parquet.compression.codec"
-    LOG_BLOCKS = "hoodie.logfile.data.block.format"
-    SPILL_COMPRESSED = "hoodie.common.diskmap.compression.enabled"
-    COLUMN_STATS = "hoodie.metadata.index.column.stats.enable"
-    PARTITION_STATS = "hoodie.metadata.index.partition.stats.enable"
-    METADATA = "hoodie.metadata.enable"
-    BLOOM = "hoodie.parquet.bloom.filter.enabled"
-    BLOOM_ENTRIES = "hoodie.index.bloom.num_entries"
-    BLOOM_TYPE = "hoodie.bloom.index.filter.type"
-    TIMEZONE = "hoodie.table.timeline.timezone"
-    CLOCK_SKEW_MS = "hoodie.time.generator.max_expected_clock_skew_ms"
-    INLINE_COMPACT = "hoodie.compact.inline"
-    COMPACT_AFTER = "hoodie.compact.inline.max.delta.commits"
-    COMPACTION_MIB = "hoodie.compaction.target.io"
-    CLEAN_INLINE = "hoodie.clean.automatic"
-    ARCHIVE_INLINE = "hoodie.archive.automatic"
-    SMALL_FILE = "hoodie.clustering.plan.strategy.small.file.limit"
-    MERGED_FILE = "hoodie.clustering.plan.strategy.target.file.max.bytes"
-    MERGE_GROUP = "hoodie.clustering.plan.strategy.max.bytes.per.group"
-    MERGE_GROUPS = "hoodie.clustering.plan.strategy.max.num.groups"
-    QUERY_TYPE = "hoodie.datasource.query.type"
-    BEGIN = "hoodie.datasource.read.begin.instanttime"
-    END = "hoodie.datasource.read.end.instanttime"
 
 
 @dataclass(frozen=True)
@@ -84,55 +41,6 @@ class CommitReport:
     bytes: int
 
 
-def write_options(spec: TableSpec) -> dict[str, str]:
-    """Return how a table is written.
-
-    Statistics are off and bulk inserts unsorted, for they cost a third of the speed on small
-    commits. Cleaning, archiving and compaction cost a write as much again and wait for the
-    maintenance job (`table_services`).
-    """
-    options: dict[str, str] = {
-        Hoodie.TABLE_NAME: spec.name,
-        Hoodie.OPERATION: spec.mode.value,
-        Hoodie.RECORD_KEY: ",".join(spec.key),
-        Hoodie.PARTITION: "symbol,date",
-        Hoodie.HIVE_STYLE: "true",
-        Hoodie.KEY_GENERATOR: "org.apache.hudi.keygen.ComplexKeyGenerator",
-        Hoodie.CODEC: "zstd",
-        Hoodie.COLUMN_STATS: "false",
-        Hoodie.PARTITION_STATS: "false",
-        Hoodie.METADATA: "false",
-        # Neither appends nor a bucket index look keys up, and the filter weighs 430 kB a file.
-        Hoodie.BLOOM: "false",
-        Hoodie.TIMEZONE: "UTC",
-        # Hudi waits this long after each time it takes, several times a commit, in case other machines
-        # write too; a table here has one writer, whose times all come from the driver's clock.
-        Hoodie.CLOCK_SKEW_MS: "10",
-        Hoodie.CLEAN_INLINE: "false",
-        Hoodie.ARCHIVE_INLINE: "false",
-    }
-    if spec.mode is WriteMode.APPEND:
-        return options | {
-            Hoodie.TABLE_TYPE: "COPY_ON_WRITE",
-            Hoodie.BULK_SORT: "NONE",
-            Hoodie.BULK_PARALLELISM: "2",
-            # The row writer always adds the filter; this makes it as small as it gets.
-            Hoodie.BLOOM_ENTRIES: "1",
-            Hoodie.BLOOM_TYPE: "SIMPLE",
-        }
-    return options | {
-        Hoodie.TABLE_TYPE: "MERGE_ON_READ",
-        Hoodie.ORDERING: spec.ordering or "",
-        Hoodie.INDEX_TYPE: "BUCKET",
-        Hoodie.BUCKETS: "1",
-        Hoodie.BUCKET_FIELD: ",".join(spec.key),
-        # A tenth of the size of Avro's, which are not compressed, and faster to read.
-        Hoodie.LOG_BLOCKS: "parquet",
-        Hoodie.UPSERT_PARALLELISM: "2",
-        Hoodie.INLINE_COMPACT: "false",
-    }
-
-
 def opened(path: str) -> tuple[fs.FileSystem, str]:
     """Return the file system of a folder or URI, and the folder's path there."""
     system, root = fs.FileSystem.from_uri(_uri(path))
@@ -145,8 +53,14 @@ def table_path(lake: str, spec: TableSpec) -> str:
 
 
 def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitReport:
-    """Commit rows and the checkpoint they cover at once; no rows still advance the checkpoint."""
+    """Commit rows and the checkpoint they cover at once; no rows still advance the checkpoint.
+
+    Before the first rows of a new schema the old ones' logs are compacted: hudi-rs reads no log of
+    another schema than the table's.
+    """
     path = table_path(lake, spec)
+    if spec.mode is WriteMode.UPSERT and _is_of_older_schema(lake, spec):
+        df.sparkSession.sql(compaction(path, "scheduleandexecute")).collect()
     meta = {
         Hoodie.META_PREFIX: _META_PREFIX,
         f"{_META_PREFIX}checkpoint": msgspec.json.encode(checkpoint).decode(),
@@ -368,12 +282,36 @@ def _columns(lake: str, spec: TableSpec) -> list[Column]:
     ]
 
 
-def _written_columns(lake: str, spec: TableSpec) -> set[str]:
+def _written_columns(lake: str, spec: TableSpec) -> dict[str, str]:
+    """Return the columns of the newest rows and Spark's names of their types, "" of nested ones."""
     newest = newest_write(lake, spec)
     if newest is None:
-        return set()
+        return {}
     schema = msgspec.json.decode(commit_metadata(lake, spec, newest)["extraMetadata"]["schema"])
-    return {field["name"] for field in schema["fields"]}
+    return {field["name"]: _type(field["type"]) for field in schema["fields"]}
+
+
+def _is_of_older_schema(lake: str, spec: TableSpec) -> bool:
+    """Tell whether the newest rows lack a column of the table or have another type in one."""
+    held = _written_columns(lake, spec)
+    return bool(held) and any(
+        held.get(column.name) not in {column.type, ""} for column in spec.columns
+    )
+
+
+def _type(avro: Any) -> str:
+    """Return Spark's name of one of Avro's plain types, or of such a type or null."""
+    match avro:
+        case [*kinds]:
+            return _type(next(kind for kind in kinds if kind != "null"))
+        case {"logicalType": "decimal", "precision": precision, "scale": scale}:
+            return f"decimal({precision},{scale})"
+        case {"logicalType": "timestamp-micros"}:
+            return "timestamp"
+        case str(name):
+            return {"long": "bigint"}.get(name, name)
+        case _:
+            return ""
 
 
 def _written(metadata: dict[str, Any]) -> tuple[int, int]:

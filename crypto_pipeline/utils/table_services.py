@@ -15,14 +15,14 @@ from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from crypto_pipeline.specs import TableSpec, WriteMode
-from crypto_pipeline.utils.hudi_utils import Hoodie, opened, table_path
+from crypto_pipeline.utils.hudi_options import Hoodie, compaction, service_options
+from crypto_pipeline.utils.hudi_utils import opened, table_path
 from shared.lake import upkeep
 from shared.lake.survey import survey
 from shared.lake.timeline import instants
 from shared.lake.upkeep import Plan, TableState
 
 _DATABASE = "lake_upkeep"
-_COMPACTION_MIB = 8 * 1024
 _GROUP_BYTES = 2 * 1024**3
 _FILE_BYTES = 1024**3
 
@@ -70,13 +70,13 @@ def maintain(
     due = _due(lake, spec, today, unread)
     calls: list[tuple[str, list[str]]] = []
     if due.finish:
-        calls.append(("finish", [_compaction(path, "execute"), _clustering(path, "execute")]))
+        calls.append(("finish", [compaction(path, "execute"), clustering(path, "execute")]))
     if due.compact:
-        calls.append((f"compact {due.compact}", [_compaction(path, "scheduleandexecute")]))
+        calls.append((f"compact {due.compact}", [compaction(path, "scheduleandexecute")]))
     merges = ((due.merge_closed, upkeep.SMALL_CLOSED), (due.merge_open, upkeep.SMALL_OPEN))
     for partitions, small in merges:
         if partitions:
-            merge = _clustering(path, "scheduleandexecute", partitions, small)
+            merge = clustering(path, "scheduleandexecute", partitions, small)
             calls.append((f"merge {len(partitions)}", [merge]))
     yield from _carry_out(spark, calls)
     due = _due(lake, spec, today, unread)
@@ -118,30 +118,11 @@ def _carry_out(
         yield text, round(time.monotonic() - start, 3)
 
 
-def _options(more: dict[str, str]) -> str:
-    """Return the options of a service as one SQL argument: like those of a write, no statistics."""
-    fixed: dict[str, str] = {
-        Hoodie.METADATA: "false",
-        Hoodie.COLUMN_STATS: "false",
-        Hoodie.PARTITION_STATS: "false",
-        Hoodie.CODEC: "zstd",
-        Hoodie.SPILL_COMPRESSED: "false",
-        Hoodie.BLOOM: "false",
-        Hoodie.BLOOM_ENTRIES: "1",
-        Hoodie.BLOOM_TYPE: "SIMPLE",
-    }
-    return ",".join(f"{key}={value}" for key, value in {**fixed, **more}.items())
-
-
-def _compaction(path: str, operation: str) -> str:
-    options = _options({Hoodie.COMPACT_AFTER: "1", Hoodie.COMPACTION_MIB: str(_COMPACTION_MIB)})
-    return f"call run_compaction(path => '{path}', op => '{operation}', options => '{options}')"
-
-
-def _clustering(
+def clustering(
     path: str, operation: str, partitions: tuple[str, ...] = (), small: int = upkeep.SMALL_CLOSED
 ) -> str:
-    options = _options(
+    """Return the statement that plans or carries out a merge of small files, or both."""
+    options = service_options(
         {
             Hoodie.SMALL_FILE: str(small),
             Hoodie.MERGED_FILE: str(_FILE_BYTES),
@@ -165,7 +146,7 @@ def _registered(path: str, spec: TableSpec) -> list[str]:
 def _cleaning(spec: TableSpec) -> str:
     return (
         f"call run_clean(table => '{_DATABASE}.{spec.name}', clean_policy => 'KEEP_LATEST_COMMITS',"
-        f" retain_commits => {upkeep.RETAINED}, options => '{_options({})}')"
+        f" retain_commits => {upkeep.RETAINED}, options => '{service_options({})}')"
     )
 
 

@@ -27,6 +27,7 @@ from crypto_pipeline.assets.gold_assets import GOLD
 from crypto_pipeline.gold_tables import SLIPPAGE_NOTIONALS
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms.indicators import WARM_UP
+from crypto_pipeline.utils import hudi_utils
 from shared.market.events import (
     BookDelta,
     BookSnapshot,
@@ -562,3 +563,12 @@ def test_after_a_late_trade_every_row_is_as_if_it_had_come_in_time(gold: Gold, n
 def test_a_tick_with_nothing_new_writes_nothing(gold: Gold) -> None:
     idle = gold.lake.tick(*GOLD)
     assert {name: meta["rows"] for name, meta in idle.items()} == dict.fromkeys(GOLD, 0)
+
+
+def test_no_tick_takes_a_table_for_one_of_an_older_version(gold: Gold) -> None:
+    lake = gold.lake.lakehouse.lake
+    actions = {
+        name: {commit.action for commit in hudi_utils.commits(lake, TABLES[name])}
+        for name in (*SILVER, *GOLD)
+    }
+    assert actions == {name: {"deltacommit"} for name in actions}, "nothing was compacted"

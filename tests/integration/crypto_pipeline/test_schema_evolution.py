@@ -9,13 +9,27 @@ from pyspark.sql import functions as F
 
 from crypto_lake.tables import Lake as Reader
 from crypto_pipeline.schemas import Column
+from crypto_pipeline.tables import TableSpec
 from crypto_pipeline.utils import hudi_utils, table_services
-from tests.integration.crypto_pipeline.test_hudi_utils import Rows, lake, rows
+from tests.integration.crypto_pipeline.test_hudi_utils import UPSERT, Rows, lake, rows
 from tests.integration.crypto_pipeline.test_table_services import BOTH, CLOSED, short
 
 __all__ = ["lake", "rows", "short"]
 pytestmark = [pytest.mark.spark]
 HUGE = Decimal("12345678901.5")
+
+
+def versions(spec: TableSpec) -> tuple[TableSpec, TableSpec]:
+    """Return a table as one version knows it, and as the next one does."""
+    others = [column for column in spec.columns if column.name != "price"]
+    first = (*others, Column("price", "decimal(17,8)"), Column("count", "int"))
+    then = (
+        Column("extra", "string"),
+        *others,
+        Column("price", "decimal(20,8)"),
+        Column("count", "bigint"),
+    )
+    return replace(spec, columns=first), replace(spec, columns=then)
 
 
 def evolved(old: DataFrame) -> DataFrame:
@@ -34,19 +48,7 @@ def evolved(old: DataFrame) -> DataFrame:
 def test_an_added_column_and_wider_types_are_read_beside_old_rows_and_after_upkeep(
     spark, rows: Rows, lake, spec, short
 ):
-    others = [column for column in spec.columns if column.name != "price"]
-    first = replace(
-        spec, columns=(*others, Column("price", "decimal(17,8)"), Column("count", "int"))
-    )
-    then = replace(
-        spec,
-        columns=(
-            Column("extra", "string"),
-            *others,
-            Column("price", "decimal(20,8)"),
-            Column("count", "bigint"),
-        ),
-    )
+    first, then = versions(spec)
     old = rows(0, 10).withColumn("count", F.col("id").cast("int"))
     hudi_utils.write(old, first, lake, {"n": 0})
     until = hudi_utils.commits(lake, spec)[0].completed
@@ -77,3 +79,28 @@ def test_an_added_column_and_wider_types_are_read_beside_old_rows_and_after_upke
     since = hudi_utils.commits(lake, spec)[-1].completed
     newest = hudi_utils.commits(lake, spec)[0].completed
     assert hudi_utils.read_since(spark, then, lake, since, newest).count() > 0
+
+
+def test_logs_of_the_schema_before_are_no_hindrance_to_any_reader(spark, rows: Rows, lake):
+    first, then = versions(UPSERT)
+
+    def actions() -> list[str]:
+        return [commit.action for commit in hudi_utils.commits(lake, UPSERT)]
+
+    for number in range(3):
+        old = rows(number, 10, order=number).withColumn("count", F.col("id").cast("int"))
+        hudi_utils.write(old, first, lake, {"n": number})
+    assert actions() == ["deltacommit"] * 3, "a schema that stays asks for nothing"
+    hudi_utils.write(evolved(rows(8, 12, order=3)), then, lake, {"n": 3})
+    assert actions() == ["deltacommit", "commit", *["deltacommit"] * 3]
+    hudi_utils.write(evolved(rows(11, 14, order=4)), then, lake, {"n": 4})
+    assert actions().count("commit") == 1
+    by_spark = {row.id: row.asDict() for row in hudi_utils.read(spark, then, lake).collect()}
+    found = {row["id"]: row for row in Reader(lake).read("t_upsert").to_pylist()}
+    assert found.keys() == by_spark.keys() == {str(number) for number in range(14)}
+    for name in ("row_order", "extra", "count", "price"):
+        assert all(found[key][name] == by_spark[key][name] for key in found)
+    orders = [*range(3), *[2] * 5, *[3] * 3, *[4] * 3]
+    assert [found[str(number)]["row_order"] for number in range(14)] == orders
+    assert [found[key]["extra"] for key in ("7", "8", "13")] == [None, "x8", "x13"]
+    assert (found["7"]["price"], found["8"]["price"]) == (Decimal("0.875"), HUGE)

@@ -7,6 +7,7 @@ from pyspark.sql import SparkSession
 
 from crypto_lake.tables import Lake as Reader
 from crypto_pipeline.utils import hudi_utils, table_services
+from crypto_pipeline.utils.hudi_options import Hoodie, compaction
 from shared.lake import upkeep
 from tests.integration.crypto_pipeline.test_hudi_utils import APPEND, UPSERT, Rows, lake, rows
 
@@ -83,11 +84,10 @@ def test_a_reader_however_far_behind_what_was_cleaned_and_archived_misses_nothin
 
 
 def test_what_a_killed_run_left_planned_is_finished_by_the_next(spark, rows: Rows, lake, short):
-    for spec, service in ((APPEND, "clustering"), (UPSERT, "compaction")):
+    for spec, service in ((APPEND, table_services.clustering), (UPSERT, compaction)):
         for number in range(4):
             hudi_utils.write(rows(number * 10, number * 10 + 10), spec, lake, {"n": number})
-        schedule = getattr(table_services, f"_{service}")(f"{lake}/{spec.name}", "schedule")
-        spark.sql(schedule).collect()
+        spark.sql(service(f"{lake}/{spec.name}", "schedule")).collect()
         state = table_services.state_of(lake, spec)
         assert state is not None
         assert any(item.is_unfinished_service for item in state.timeline)
@@ -110,7 +110,7 @@ def test_logs_in_avro_as_older_versions_wrote_them_are_read_and_compacted_beside
 ):
     options = hudi_utils.write_options
     for number, blocks in enumerate(("parquet", "avro", "parquet")):
-        way = {hudi_utils.Hoodie.LOG_BLOCKS.value: blocks}
+        way = {Hoodie.LOG_BLOCKS.value: blocks}
         monkeypatch.setattr(hudi_utils, "write_options", lambda spec, way=way: options(spec) | way)
         hudi_utils.write(rows(number * 5, number * 5 + 10, order=number), UPSERT, lake, {})
     orders = {number: min(number // 5, 2) for number in range(20)}
