@@ -45,7 +45,7 @@ def _trades(increment: Increment) -> DataFrame:
 def _ohlcv(increment: Increment) -> DataFrame:
     trades = _trades(increment)
     known = increment.around("gold_ohlcv")
-    # Both are used several times, and Spark would make each use anew.
+    # Both are used several times in this one plan, and Spark would make each use anew.
     minutes = increment.shared("minutes", lambda: gold.touched_minutes(trades.where("is_new")))
     seconds = increment.shared(
         "seconds", lambda: gold.seconds_of_fills(gold.fills(trades), minutes)

@@ -1,4 +1,4 @@
-"""The options that Hudi is given, for writes and for its table services."""
+"""What Hudi is told: options of writes and of its table services, and the statement of a compaction."""
 
 from enum import StrEnum
 

@@ -55,12 +55,14 @@ def table_path(lake: str, spec: TableSpec) -> str:
 def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitReport:
     """Commit rows and the checkpoint they cover at once; no rows still advance the checkpoint.
 
-    Before the first rows of a new schema the old ones' logs are compacted: hudi-rs reads no log of
-    another schema than the table's.
+    Before the first rows of a new schema the logs of the old one are compacted: hudi-rs reads no log of
+    another schema than the table's. A plan that a killed run left is carried out first, for a new one
+    leaves its files out.
     """
     path = table_path(lake, spec)
-    if spec.mode is WriteMode.UPSERT and _is_of_older_schema(lake, spec):
-        df.sparkSession.sql(compaction(path, "scheduleandexecute")).collect()
+    if spec.mode is WriteMode.UPSERT and has_other_schema(lake, spec):
+        for operation in ("execute", "scheduleandexecute"):
+            df.sparkSession.sql(compaction(path, operation)).collect()
     meta = {
         Hoodie.META_PREFIX: _META_PREFIX,
         f"{_META_PREFIX}checkpoint": msgspec.json.encode(checkpoint).decode(),
@@ -262,6 +264,17 @@ def read_since(
     return frame.select(_columns(lake, spec))
 
 
+def has_other_schema(lake: str, spec: TableSpec) -> bool:
+    """Tell whether a table's newest rows lack one of its columns or have another type in it.
+
+    Nested types are not compared: they never change.
+    """
+    held = _written_columns(lake, spec)
+    return bool(held) and any(
+        held.get(column.name) not in {column.type, ""} for column in spec.columns
+    )
+
+
 def _reader(spark: SparkSession) -> DataFrameReader:
     """Return a reader that merges logs as fast as it can.
 
@@ -291,16 +304,8 @@ def _written_columns(lake: str, spec: TableSpec) -> dict[str, str]:
     return {field["name"]: _type(field["type"]) for field in schema["fields"]}
 
 
-def _is_of_older_schema(lake: str, spec: TableSpec) -> bool:
-    """Tell whether the newest rows lack a column of the table or have another type in one."""
-    held = _written_columns(lake, spec)
-    return bool(held) and any(
-        held.get(column.name) not in {column.type, ""} for column in spec.columns
-    )
-
-
 def _type(avro: Any) -> str:
-    """Return Spark's name of one of Avro's plain types, or of such a type or null."""
+    """Return Spark's name of one of Avro's plain types, or of such a type or null; "" of others."""
     match avro:
         case [*kinds]:
             return _type(next(kind for kind in kinds if kind != "null"))

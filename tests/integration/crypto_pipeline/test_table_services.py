@@ -1,6 +1,7 @@
 """Upkeep on real tables: what it changes, and what every reader still sees."""
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
@@ -109,10 +110,14 @@ def test_logs_in_avro_as_older_versions_wrote_them_are_read_and_compacted_beside
     spark, rows: Rows, lake, monkeypatch
 ):
     options = hudi_utils.write_options
-    for number, blocks in enumerate(("parquet", "avro", "parquet")):
-        way = {Hoodie.LOG_BLOCKS.value: blocks}
-        monkeypatch.setattr(hudi_utils, "write_options", lambda spec, way=way: options(spec) | way)
-        hudi_utils.write(rows(number * 5, number * 5 + 10, order=number), UPSERT, lake, {})
+    hudi_utils.write(rows(0, 10), UPSERT, lake, {})
+    with monkeypatch.context() as before:
+        avro = {Hoodie.LOG_BLOCKS.value: "avro"}
+        before.setattr(hudi_utils, "write_options", lambda spec: options(spec) | avro)
+        hudi_utils.write(rows(5, 15, order=1), UPSERT, lake, {})
+    hudi_utils.write(rows(10, 20, order=2), UPSERT, lake, {})
+    logs = sorted(Path(lake, UPSERT.name).glob("symbol=*/date=*/.*.log.*[0-9]"))
+    assert [b"PAR1" in log.read_bytes() for log in logs] == [False, True]
     orders = {number: min(number // 5, 2) for number in range(20)}
     for is_compacted in (False, True):
         if is_compacted:
