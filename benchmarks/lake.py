@@ -49,9 +49,18 @@ START_US = 1_723_161_300_000_000
 
 
 def publish(first: int, count: int, symbols: Sequence[str] = (BTC.symbol,)) -> None:
-    """Publish trades of these symbols in turn, one a millisecond."""
+    """Publish trades of these symbols in turn, one a millisecond, as if they came live."""
     origins = [
-        Origin(Exchange.BINANCE, Market.SPOT, symbol, symbol, "trade", Source.REPLAY, "bench", 1)
+        Origin(
+            Exchange.BINANCE,
+            Market.SPOT,
+            symbol,
+            symbol,
+            "trade",
+            Source.BINANCE_WEBSOCKET,
+            "bench",
+            1,
+        )
         for symbol in symbols
     ]
     envelopes = [Envelope(origin, "1.0.0") for origin in origins]
