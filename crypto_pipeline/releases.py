@@ -28,6 +28,7 @@ class Named(Config):
 def keep(lakehouse: LakehouseResource, name: str) -> Release:
     """Save every table at its last write, then write the release down.
 
+    Logs are compacted before, so that the release is read in whatever schema its tables will be.
     Killed before the end it leaves savepoints without a release; the same name may be kept again.
 
     Raises:
@@ -41,10 +42,11 @@ def keep(lakehouse: LakehouseResource, name: str) -> Release:
         raise ReleaseError(f"there is a release {name}", "Choose another name, or drop it first.")
     instants = {}
     for spec in TABLES.values():
-        written = hudi_utils.commits(lake, spec)
-        if written:
-            save(lakehouse.spark, lake, spec, written[0].requested, name)
-            instants[spec.name] = written[0].requested
+        if hudi_utils.commits(lake, spec):
+            hudi_utils.compact(lakehouse.spark, spec, lake)
+            newest = hudi_utils.commits(lake, spec)[0].requested
+            save(lakehouse.spark, lake, spec, newest, name)
+            instants[spec.name] = newest
     system.create_dir(path.rpartition("/")[0], recursive=True)
     release = Release(instants)
     with system.open_output_stream(path) as file:

@@ -56,13 +56,11 @@ def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitR
     """Commit rows and the checkpoint they cover at once; no rows still advance the checkpoint.
 
     Before the first rows of a new schema the logs of the old one are compacted: hudi-rs reads no log of
-    another schema than the table's. A plan that a killed run left is carried out first, for a new one
-    leaves its files out.
+    another schema than the table's.
     """
     path = table_path(lake, spec)
-    if spec.mode is WriteMode.UPSERT and has_other_schema(lake, spec):
-        for operation in ("execute", "scheduleandexecute"):
-            df.sparkSession.sql(compaction(path, operation)).collect()
+    if has_other_schema(lake, spec):
+        compact(df.sparkSession, spec, lake)
     meta = {
         Hoodie.META_PREFIX: _META_PREFIX,
         f"{_META_PREFIX}checkpoint": msgspec.json.encode(checkpoint).decode(),
@@ -71,6 +69,16 @@ def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitR
     commit = next(item for item in commits(lake, spec) if item.action != "replacecommit")
     statistics = commit_metadata(lake, spec, commit)
     return CommitReport(commit, *_written(statistics))
+
+
+def compact(spark: SparkSession, spec: TableSpec, lake: str) -> None:
+    """Merge all logs of a table into its base files; the caller sees to it that nobody writes meanwhile.
+
+    A plan that a killed run left is carried out first, for a new one leaves its files out.
+    """
+    if spec.mode is WriteMode.UPSERT:
+        for operation in ("execute", "scheduleandexecute"):
+            spark.sql(compaction(table_path(lake, spec), operation)).collect()
 
 
 def commits(lake: str, spec: TableSpec) -> list[Commit]:

@@ -1,6 +1,9 @@
 """A release on real tables: read by its name after cleaning, until it is dropped."""
 
+from decimal import Decimal
+
 import pytest
+from pyspark.sql import functions as F
 
 from crypto_lake import query, releases
 from crypto_lake.errors import TooEarlyError
@@ -62,3 +65,23 @@ def test_a_release_is_read_by_its_name_after_cleaning_and_let_go_when_dropped(
     early = moment(found.tables[UPSERT.name])
     with pytest.raises(TooEarlyError):
         query.run(Reader(lake, early), f"from {UPSERT.name}")
+
+
+def test_a_release_is_read_after_its_tables_have_got_another_schema(
+    spark, rows: Rows, lake, lakehouse
+):
+    for spec in (APPEND, UPSERT):
+        for number in range(3):
+            hudi_utils.write(rows(number, 10, order=number), spec, lake, {"n": number})
+    module.keep(lakehouse, "before")
+    for spec in (APPEND, UPSERT):
+        wider = rows(0, 12, order=3).withColumns(
+            {"extra": F.when(F.col("id") >= "", "x"), "price": F.col("price").cast("decimal(20,8)")}
+        )
+        hudi_utils.write(wider, spec, lake, {"n": 3})
+    past = Reader(lake, releases.find(lake, "before"))
+    sql = "select count(*) as n, max(row_order) as newest, sum(price) as s from {}"
+    eighth = Decimal("0.125")
+    for spec, held, total in ((APPEND, 27, 134), (UPSERT, 10, 45)):
+        found = query.run(past, sql.format(spec.name)).to_pylist()
+        assert found == [{"n": held, "newest": 2, "s": total * eighth}]
