@@ -12,7 +12,7 @@ from pydantic import Field
 from crypto_pipeline.assets.describe import POOL
 from crypto_pipeline.errors import ReleaseError
 from crypto_pipeline.resources import LakehouseResource
-from crypto_pipeline.tables import TABLES
+from crypto_pipeline.tables import TABLES, WriteMode
 from crypto_pipeline.utils import hudi_utils
 from crypto_pipeline.utils.table_services import drop_savepoint, save, state_of
 from shared.lake.releases import FOLDER, Release, is_name, path_of
@@ -42,11 +42,13 @@ def keep(lakehouse: LakehouseResource, name: str) -> Release:
         raise ReleaseError(f"there is a release {name}", "Choose another name, or drop it first.")
     instants = {}
     for spec in TABLES.values():
-        if hudi_utils.commits(lake, spec):
+        written = hudi_utils.commits(lake, spec)
+        if written and spec.mode is WriteMode.UPSERT:
             hudi_utils.compact(lakehouse.spark, spec, lake)
-            newest = hudi_utils.commits(lake, spec)[0].requested
-            save(lakehouse.spark, lake, spec, newest, name)
-            instants[spec.name] = newest
+            written = hudi_utils.commits(lake, spec)
+        if written:
+            save(lakehouse.spark, lake, spec, written[0].requested, name)
+            instants[spec.name] = written[0].requested
     system.create_dir(path.rpartition("/")[0], recursive=True)
     release = Release(instants)
     with system.open_output_stream(path) as file:

@@ -50,6 +50,19 @@ class Hoodie(StrEnum):
     END = "hoodie.datasource.read.end.instanttime"
 
 
+# Of writes and of the table services that rewrite files.
+_FILES: dict[str, str] = {
+    Hoodie.METADATA: "false",
+    Hoodie.COLUMN_STATS: "false",
+    Hoodie.PARTITION_STATS: "false",
+    Hoodie.CODEC: "zstd",
+    # Neither appends nor a bucket index look keys up, and the filter weighs 430 kB a file.
+    Hoodie.BLOOM: "false",
+}
+# The row writer always adds the filter; this makes it as small as it gets.
+_LEAST_BLOOM: dict[str, str] = {Hoodie.BLOOM_ENTRIES: "1", Hoodie.BLOOM_TYPE: "SIMPLE"}
+
+
 def write_options(spec: TableSpec) -> dict[str, str]:
     """Return how a table is written.
 
@@ -58,18 +71,13 @@ def write_options(spec: TableSpec) -> dict[str, str]:
     maintenance job (`table_services`).
     """
     options: dict[str, str] = {
+        **_FILES,
         Hoodie.TABLE_NAME: spec.name,
         Hoodie.OPERATION: spec.mode.value,
         Hoodie.RECORD_KEY: ",".join(spec.key),
         Hoodie.PARTITION: "symbol,date",
         Hoodie.HIVE_STYLE: "true",
         Hoodie.KEY_GENERATOR: "org.apache.hudi.keygen.ComplexKeyGenerator",
-        Hoodie.CODEC: "zstd",
-        Hoodie.COLUMN_STATS: "false",
-        Hoodie.PARTITION_STATS: "false",
-        Hoodie.METADATA: "false",
-        # Neither appends nor a bucket index look keys up, and the filter weighs 430 kB a file.
-        Hoodie.BLOOM: "false",
         Hoodie.TIMEZONE: "UTC",
         # Hudi waits this long after each time it takes, several times a commit, in case other machines
         # write too; a table here has one writer, whose times all come from the driver's clock.
@@ -78,13 +86,12 @@ def write_options(spec: TableSpec) -> dict[str, str]:
         Hoodie.ARCHIVE_INLINE: "false",
     }
     if spec.mode is WriteMode.APPEND:
-        return options | {
+        return {
+            **options,
+            **_LEAST_BLOOM,
             Hoodie.TABLE_TYPE: "COPY_ON_WRITE",
             Hoodie.BULK_SORT: "NONE",
             Hoodie.BULK_PARALLELISM: "2",
-            # The row writer always adds the filter; this makes it as small as it gets.
-            Hoodie.BLOOM_ENTRIES: "1",
-            Hoodie.BLOOM_TYPE: "SIMPLE",
         }
     return options | {
         Hoodie.TABLE_TYPE: "MERGE_ON_READ",
@@ -100,18 +107,9 @@ def write_options(spec: TableSpec) -> dict[str, str]:
 
 
 def service_options(more: dict[str, str]) -> str:
-    """Return the options of a service as one SQL argument: like those of a write, no statistics."""
-    fixed: dict[str, str] = {
-        Hoodie.METADATA: "false",
-        Hoodie.COLUMN_STATS: "false",
-        Hoodie.PARTITION_STATS: "false",
-        Hoodie.CODEC: "zstd",
-        Hoodie.SPILL_COMPRESSED: "false",
-        Hoodie.BLOOM: "false",
-        Hoodie.BLOOM_ENTRIES: "1",
-        Hoodie.BLOOM_TYPE: "SIMPLE",
-    }
-    return ",".join(f"{key}={value}" for key, value in {**fixed, **more}.items())
+    """Return the options of a service as one SQL argument."""
+    options = _FILES | _LEAST_BLOOM | {Hoodie.SPILL_COMPRESSED: "false"} | more
+    return ",".join(f"{key}={value}" for key, value in options.items())
 
 
 def compaction(path: str, operation: str) -> str:

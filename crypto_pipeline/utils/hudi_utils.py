@@ -59,7 +59,7 @@ def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitR
     another schema than the table's.
     """
     path = table_path(lake, spec)
-    if has_other_schema(lake, spec):
+    if spec.mode is WriteMode.UPSERT and has_other_schema(lake, spec):
         compact(df.sparkSession, spec, lake)
     meta = {
         Hoodie.META_PREFIX: _META_PREFIX,
@@ -72,13 +72,12 @@ def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitR
 
 
 def compact(spark: SparkSession, spec: TableSpec, lake: str) -> None:
-    """Merge all logs of a table into its base files; the caller sees to it that nobody writes meanwhile.
+    """Merge all logs of an upserted table into its base files, while nobody writes to it.
 
     A plan that a killed run left is carried out first, for a new one leaves its files out.
     """
-    if spec.mode is WriteMode.UPSERT:
-        for operation in ("execute", "scheduleandexecute"):
-            spark.sql(compaction(table_path(lake, spec), operation)).collect()
+    for operation in ("execute", "scheduleandexecute"):
+        spark.sql(compaction(table_path(lake, spec), operation)).collect()
 
 
 def commits(lake: str, spec: TableSpec) -> list[Commit]:
@@ -96,8 +95,8 @@ def newest_write(lake: str, spec: TableSpec) -> Commit | None:
 
     Clustering and compaction rewrite rows without adding any, so they are no news.
     """
-    history = (item for item in commits(lake, spec) if checkpoint_of(lake, spec, item) is not None)
-    return next(history, None)
+    found = _newest_write(lake, spec)
+    return None if found is None else found[0]
 
 
 def latest_completion(lake: str, spec: TableSpec) -> str | None:
@@ -121,9 +120,7 @@ def commit_metadata(lake: str, spec: TableSpec, commit: Commit) -> dict[str, Any
 
 def checkpoint_of(lake: str, spec: TableSpec, commit: Commit) -> bytes | None:
     """Return the checkpoint a commit carries, None for clustering and the like."""
-    extra = commit_metadata(lake, spec, commit).get("extraMetadata") or {}
-    text = extra.get(f"{_META_PREFIX}checkpoint")
-    return None if text is None else text.encode()
+    return _checkpoint(commit_metadata(lake, spec, commit))
 
 
 def last_checkpoint(lake: str, spec: TableSpec) -> bytes | None:
@@ -132,12 +129,10 @@ def last_checkpoint(lake: str, spec: TableSpec) -> bytes | None:
     Raises:
         CheckpointMissingError: the table has commits, but none carries one.
     """
-    history = commits(lake, spec)
-    for commit in history:
-        checkpoint = checkpoint_of(lake, spec, commit)
-        if checkpoint is not None:
-            return checkpoint
-    if history:
+    found = _newest_write(lake, spec)
+    if found is not None:
+        return _checkpoint(found[1])
+    if commits(lake, spec):
         raise CheckpointMissingError(spec.name)
     return None
 
@@ -303,12 +298,26 @@ def _columns(lake: str, spec: TableSpec) -> list[Column]:
     ]
 
 
+def _newest_write(lake: str, spec: TableSpec) -> tuple[Commit, dict[str, Any]] | None:
+    """Return the newest commit that brought rows, and its metadata."""
+    for commit in commits(lake, spec):
+        metadata = commit_metadata(lake, spec, commit)
+        if _checkpoint(metadata) is not None:
+            return commit, metadata
+    return None
+
+
+def _checkpoint(metadata: dict[str, Any]) -> bytes | None:
+    text = (metadata.get("extraMetadata") or {}).get(f"{_META_PREFIX}checkpoint")
+    return None if text is None else text.encode()
+
+
 def _written_columns(lake: str, spec: TableSpec) -> dict[str, str]:
     """Return the columns of the newest rows and Spark's names of their types, "" of nested ones."""
-    newest = newest_write(lake, spec)
-    if newest is None:
+    found = _newest_write(lake, spec)
+    if found is None:
         return {}
-    schema = msgspec.json.decode(commit_metadata(lake, spec, newest)["extraMetadata"]["schema"])
+    schema = msgspec.json.decode(found[1]["extraMetadata"]["schema"])
     return {field["name"]: _type(field["type"]) for field in schema["fields"]}
 
 
