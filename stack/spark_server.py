@@ -49,7 +49,13 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.default.parallelism": str(settings.spark.cores),
         # What the tables of one tick share is read a few times and then dropped.
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
+        # A tick compiles more classes than the 100 that are kept unless told otherwise; the next one would
+        # have to compile them, and the JVM to warm them up, all over again.
+        "spark.sql.codegen.cache.maxEntries": "5000",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Without libhadoop, which no registry has, Hadoop starts `chmod` for each file it writes and `ls` for
+        # each log it reads: hundreds of processes a tick.
+        "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
         "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
         "spark.kryo.registrator": "org.apache.spark.HoodieSparkKryoRegistrar",
         "spark.sql.extensions": "org.apache.spark.sql.hudi.HoodieSparkSessionExtension",
@@ -73,6 +79,8 @@ def main() -> int:
     # Connect starts its Python workers by this variable and by no configuration; without it by the
     # PATH's python3, which knows neither pyarrow nor us.
     os.environ["PYSPARK_PYTHON"] = sys.executable  # noqa: TID251 - the JVM's, not a setting of ours
+    # By it the JVM names files: in the C locale that cron and the like give, none after a symbol in Chinese.
+    os.environ["LC_ALL"] = "C.UTF-8"  # noqa: TID251 - likewise
     builder = SparkSession.builder.master(f"local[{settings.spark.cores}]")
     for key, value in conf.items():
         builder = builder.config(key, value)

@@ -86,6 +86,16 @@ def test_no_rows_still_advance_the_checkpoint(spark, rows, lake, spec):
     assert hudi_utils.read(spark, spec, lake).count() == 3
 
 
+@pytest.mark.parametrize("spec", [APPEND, UPSERT], ids=lambda spec: spec.name)
+def test_a_symbol_in_chinese_has_its_partition_whatever_the_locale(spark, rows, lake, spec):
+    symbol = "币安人生USDT"
+    for start in (0, 10):
+        hudi_utils.write(rows(start, start + 10).withColumn("symbol", F.lit(symbol)), spec, lake, {})
+    assert hudi_utils.read(spark, spec, lake).where(F.col("symbol") == symbol).count() == 20
+    assert hudi_utils.dates_of(lake, spec, symbol) == ["2024-08-08"]
+    assert Reader(lake).read(spec.name, symbols=[symbol]).num_rows == 20
+
+
 def register(spark: SparkSession, spec: TableSpec, lake: str) -> None:
     spark.sql(f"drop table if exists {spec.name}")
     spark.sql(f"create table {spec.name} using hudi location '{lake}/{spec.name}'")
