@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.errors import CheckpointMissingError
 from crypto_pipeline.tables import TableSpec, WriteMode
-from crypto_pipeline.utils.hudi_options import Hoodie, compaction, write_options
+from crypto_pipeline.utils.hudi_options import MERGE, Hoodie, compaction, write_options
 from shared.lake import timeline
 
 _META_PREFIX = "lake."
@@ -279,12 +279,7 @@ def has_other_schema(lake: str, spec: TableSpec) -> bool:
 
 
 def _reader(spark: SparkSession) -> DataFrameReader:
-    """Return a reader that merges logs as fast as it can.
-
-    What does not fit its buffer goes to disk, compressed a record at a time unless told otherwise: half
-    of all the time that a merge took.
-    """
-    return spark.read.format("hudi").option(Hoodie.SPILL_COMPRESSED, "false")
+    return spark.read.format("hudi").options(**MERGE)
 
 
 def _columns(lake: str, spec: TableSpec) -> list[Column]:

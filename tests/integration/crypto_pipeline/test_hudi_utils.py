@@ -90,7 +90,9 @@ def test_no_rows_still_advance_the_checkpoint(spark, rows, lake, spec):
 def test_a_symbol_in_chinese_has_its_partition_whatever_the_locale(spark, rows, lake, spec):
     symbol = "币安人生USDT"
     for start in (0, 10):
-        hudi_utils.write(rows(start, start + 10).withColumn("symbol", F.lit(symbol)), spec, lake, {})
+        hudi_utils.write(
+            rows(start, start + 10).withColumn("symbol", F.lit(symbol)), spec, lake, {}
+        )
     assert hudi_utils.read(spark, spec, lake).where(F.col("symbol") == symbol).count() == 20
     assert hudi_utils.dates_of(lake, spec, symbol) == ["2024-08-08"]
     assert Reader(lake).read(spec.name, symbols=[symbol]).num_rows == 20

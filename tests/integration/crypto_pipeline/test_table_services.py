@@ -106,16 +106,16 @@ def test_a_table_that_does_not_exist_needs_nothing(spark, lake):
     assert steps(spark, lake, APPEND, OPEN) == []
 
 
-def test_logs_in_avro_as_older_versions_wrote_them_are_read_and_compacted_beside_newer_ones(
+def test_logs_of_one_form_are_read_and_compacted_beside_those_of_the_other(
     spark, rows: Rows, lake, monkeypatch
 ):
     options = hudi_utils.write_options
     hudi_utils.write(rows(0, 10), UPSERT, lake, {})
-    with monkeypatch.context() as before:
-        avro = {Hoodie.LOG_BLOCKS.value: "avro"}
-        before.setattr(hudi_utils, "write_options", lambda spec: options(spec) | avro)
-        hudi_utils.write(rows(5, 15, order=1), UPSERT, lake, {})
-    hudi_utils.write(rows(10, 20, order=2), UPSERT, lake, {})
+    for order, form in ((1, "avro"), (2, "parquet")):
+        with monkeypatch.context() as chosen:
+            wanted = {Hoodie.LOG_BLOCKS.value: form}
+            chosen.setattr(hudi_utils, "write_options", lambda spec, o=wanted: options(spec) | o)
+            hudi_utils.write(rows(order * 5, order * 5 + 10, order=order), UPSERT, lake, {})
     logs = sorted(Path(lake, UPSERT.name).glob("symbol=*/date=*/.*.log.*[0-9]"))
     assert [b"PAR1" in log.read_bytes() for log in logs] == [False, True]
     orders = {number: min(number // 5, 2) for number in range(20)}
