@@ -35,6 +35,7 @@ class Hoodie(StrEnum):
     BLOOM = "hoodie.parquet.bloom.filter.enabled"
     BLOOM_ENTRIES = "hoodie.index.bloom.num_entries"
     BLOOM_TYPE = "hoodie.bloom.index.filter.type"
+    MARKER_BATCH_MS = "hoodie.markers.timeline_server_based.batch.interval_ms"
     TIMEZONE = "hoodie.table.timeline.timezone"
     CLOCK_SKEW_MS = "hoodie.time.generator.max_expected_clock_skew_ms"
     INLINE_COMPACT = "hoodie.compact.inline"
@@ -59,6 +60,9 @@ _FILES: dict[str, str] = {
     Hoodie.CODEC: "zstd",
     # Neither appends nor a bucket index look keys up, and the filter weighs 430 kB a file.
     Hoodie.BLOOM: "false",
+    # A file is begun when its marker is written, and markers are gathered as long as this: 50 ms unless told
+    # otherwise, for each of a task's files in turn.
+    Hoodie.MARKER_BATCH_MS: "5",
 }
 # The row writer always adds the filter; this makes it as small as it gets.
 _LEAST_BLOOM: dict[str, str] = {Hoodie.BLOOM_ENTRIES: "1", Hoodie.BLOOM_TYPE: "SIMPLE"}
