@@ -29,6 +29,7 @@ def problems(settings: Settings, mode: Mode, data_dir: Path) -> list[tuple[str, 
         *_ports(settings, mode),
         *_memory_and_clock(),
         *_jars(),
+        *_links(Path(settings.paths.lake)),
         *_symbols(settings, mode),
         *(_venue(settings) if mode is Mode.LIVE else ()),
     ]
@@ -83,6 +84,16 @@ def _jars() -> Iterator[tuple[str, str]]:
         jar = _REPO / "jars" / group / f"{module}-{revision}.jar"
         if jar.exists() and hashlib.sha256(jar.read_bytes()).hexdigest() != sha256:
             yield f"{jar} is not what infra/jars.txt expects", "Delete it; it is downloaded again."
+
+
+def _links(lake: Path) -> Iterator[tuple[str, str]]:
+    """Look for links in a table's folders: the file system that Spark writes with does not follow them."""
+    for pattern in ("*", "*/symbol=*", "*/symbol=*/date=*"):
+        for folder in filter(Path.is_symlink, sorted(lake.glob(pattern))):
+            yield (
+                f"{folder} is a link, and Spark would not see the rows behind it",
+                "Mount the other disk's folder there (mount --bind), or link the whole data folder.",
+            )
 
 
 def _venue(settings: Settings) -> Iterator[tuple[str, str]]:

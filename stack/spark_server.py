@@ -53,7 +53,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         # have to compile them, and the JVM to warm them up, all over again.
         "spark.sql.codegen.cache.maxEntries": "5000",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        # Without libhadoop, which no registry has, Hadoop starts `chmod` for each file it writes and `ls` for
+        # Without libhadoop, which pyspark does not bring, Hadoop starts `chmod` for each file it writes and `ls` for
         # each log it reads: hundreds of processes a tick.
         "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
         "spark.serializer": "org.apache.spark.serializer.KryoSerializer",

@@ -111,7 +111,7 @@ def spark_server(jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 CRYPTO_SPARK__REMOTE=f"sc://127.0.0.1:{port}",
                 CRYPTO_SPARK__UI_PORT=str(free_port()),
                 CRYPTO_SPARK__DRIVER_MEMORY="3g",
-                LC_ALL="C",  # as cron and the like give it
+                LC_ALL="C",  # as cron gives it; for the test of a symbol in Chinese
             ),
             stdout=output,
             stderr=subprocess.STDOUT,

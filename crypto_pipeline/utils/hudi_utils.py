@@ -95,8 +95,8 @@ def newest_write(lake: str, spec: TableSpec) -> Commit | None:
 
     Clustering and compaction rewrite rows without adding any, so they are no news.
     """
-    found = _newest_write(lake, spec)
-    return None if found is None else found[0]
+    commit, _ = _newest_write_with_metadata(lake, spec)
+    return commit
 
 
 def latest_completion(lake: str, spec: TableSpec) -> str | None:
@@ -129,12 +129,10 @@ def last_checkpoint(lake: str, spec: TableSpec) -> bytes | None:
     Raises:
         CheckpointMissingError: the table has commits, but none carries one.
     """
-    found = _newest_write(lake, spec)
-    if found is not None:
-        return _checkpoint(found[1])
-    if commits(lake, spec):
+    commit, metadata = _newest_write_with_metadata(lake, spec)
+    if commit is None and commits(lake, spec):
         raise CheckpointMissingError(spec.name)
-    return None
+    return _checkpoint(metadata)
 
 
 def writes_since_checkpoint(lake: str, spec: TableSpec) -> int:
@@ -293,13 +291,13 @@ def _columns(lake: str, spec: TableSpec) -> list[Column]:
     ]
 
 
-def _newest_write(lake: str, spec: TableSpec) -> tuple[Commit, dict[str, Any]] | None:
-    """Return the newest commit that brought rows, and its metadata."""
+def _newest_write_with_metadata(lake: str, spec: TableSpec) -> tuple[Commit | None, dict[str, Any]]:
+    """Return the newest commit that brought rows, and its metadata; None and nothing without any."""
     for commit in commits(lake, spec):
         metadata = commit_metadata(lake, spec, commit)
         if _checkpoint(metadata) is not None:
             return commit, metadata
-    return None
+    return None, {}
 
 
 def _checkpoint(metadata: dict[str, Any]) -> bytes | None:
@@ -309,10 +307,10 @@ def _checkpoint(metadata: dict[str, Any]) -> bytes | None:
 
 def _written_columns(lake: str, spec: TableSpec) -> dict[str, str]:
     """Return the columns of the newest rows and Spark's names of their types, "" of nested ones."""
-    found = _newest_write(lake, spec)
-    if found is None:
+    commit, metadata = _newest_write_with_metadata(lake, spec)
+    if commit is None:
         return {}
-    schema = msgspec.json.decode(found[1]["extraMetadata"]["schema"])
+    schema = msgspec.json.decode(metadata["extraMetadata"]["schema"])
     return {field["name"]: _type(field["type"]) for field in schema["fields"]}
 
 

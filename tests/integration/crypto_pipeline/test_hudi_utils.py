@@ -87,7 +87,7 @@ def test_no_rows_still_advance_the_checkpoint(spark, rows, lake, spec):
 
 
 @pytest.mark.parametrize("spec", [APPEND, UPSERT], ids=lambda spec: spec.name)
-def test_a_symbol_in_chinese_has_its_partition_whatever_the_locale(spark, rows, lake, spec):
+def test_a_symbol_in_chinese_has_its_partition_also_in_the_c_locale(spark, rows, lake, spec):
     symbol = "币安人生USDT"
     for start in (0, 10):
         hudi_utils.write(

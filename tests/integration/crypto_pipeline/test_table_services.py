@@ -1,5 +1,6 @@
 """Upkeep on real tables: what it changes, and what every reader still sees."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from crypto_lake.tables import Lake as Reader
+from crypto_pipeline.tables import Layer
 from crypto_pipeline.utils import hudi_utils, table_services
-from crypto_pipeline.utils.hudi_options import Hoodie, compaction
+from crypto_pipeline.utils.hudi_options import compaction
 from shared.lake import upkeep
 from tests.integration.crypto_pipeline.test_hudi_utils import APPEND, UPSERT, Rows, lake, rows
 
@@ -106,16 +108,10 @@ def test_a_table_that_does_not_exist_needs_nothing(spark, lake):
     assert steps(spark, lake, APPEND, OPEN) == []
 
 
-def test_logs_of_one_form_are_read_and_compacted_beside_those_of_the_other(
-    spark, rows: Rows, lake, monkeypatch
-):
-    options = hudi_utils.write_options
+def test_logs_of_one_form_are_read_and_compacted_beside_those_of_the_other(spark, rows: Rows, lake):
     hudi_utils.write(rows(0, 10), UPSERT, lake, {})
-    for order, form in ((1, "avro"), (2, "parquet")):
-        with monkeypatch.context() as chosen:
-            wanted = {Hoodie.LOG_BLOCKS.value: form}
-            chosen.setattr(hudi_utils, "write_options", lambda spec, o=wanted: options(spec) | o)
-            hudi_utils.write(rows(order * 5, order * 5 + 10, order=order), UPSERT, lake, {})
+    hudi_utils.write(rows(5, 15, order=1), replace(UPSERT, layer=Layer.GOLD), lake, {})
+    hudi_utils.write(rows(10, 20, order=2), UPSERT, lake, {})
     logs = sorted(Path(lake, UPSERT.name).glob("symbol=*/date=*/.*.log.*[0-9]"))
     assert [b"PAR1" in log.read_bytes() for log in logs] == [False, True]
     orders = {number: min(number // 5, 2) for number in range(20)}

@@ -68,6 +68,21 @@ def test_a_jar_that_is_not_what_is_pinned_is_named(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("inside", ["", "symbol=A", "symbol=A/date=2024-08-08"])
+def test_a_link_within_a_table_is_named_but_not_one_above(tmp_path, inside):
+    (tmp_path / "other").mkdir()
+    link = tmp_path / "real" / "lake" / "silver_trades" / inside
+    link.parent.mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "real")
+    settings = Settings(paths=PathSettings(data_dir=tmp_path / "data"))
+    links = [text for text, _ in problems(settings, Mode.DEMO, tmp_path) if "is a link" in text]
+    assert links == []
+    link.symlink_to(tmp_path / "other")
+    links = [text for text, _ in problems(settings, Mode.DEMO, tmp_path) if "is a link" in text]
+    assert len(links) == 1
+    assert links[0].startswith(f"{link} ")
+
+
 def test_what_the_installation_needs_is_named_before_anything_is_installed(tmp_path):
     """As deploy.sh does: no package is there yet, and no java on the PATH."""
     blocked = tmp_path / "file"
