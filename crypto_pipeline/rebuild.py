@@ -122,7 +122,9 @@ def rebuild_day(
     # Most of gold returns what is to be written and not all that stands, so only silver can tell.
     gone = rebuilt.missing(rows, known, spec).count() if spec.layer is Layer.SILVER else 0
     if counts:
-        hudi_utils.write(changes.drop(rebuilt.CHANGE), spec, lake, msgspec.Raw(checkpoint))
+        hudi_utils.write(
+            changes.drop(rebuilt.CHANGE), spec, lake, msgspec.Raw(checkpoint), increment.notes
+        )
     return Changes(counts.get(rebuilt.NEW, 0), counts.get(rebuilt.CHANGED, 0), int(gone))
 
 

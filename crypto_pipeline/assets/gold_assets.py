@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
+from crypto_pipeline.assets.time_spans import rows_about
 from crypto_pipeline.gold_tables import HOUR
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import (
@@ -25,25 +26,29 @@ from crypto_pipeline.transforms import (
 )
 from crypto_pipeline.utils import hudi_utils
 
+_US = 1_000_000
+_MINUTE_S, _HOUR_S = 60, 3600
 
-def _trades(increment: Increment) -> DataFrame:
-    """Return all trades of the hours that new ones may change, see `gold.forms`.
 
-    The day's trades are read, but not judged and binned again with every tick.
+def _trades(increment: Increment, window_s: int) -> DataFrame:
+    """Return all trades of the windows that new ones may change, and some more, see `gold.forms`.
+
+    What is read of a day is what its latest commits brought, as far as these tell that it suffices.
     """
+    recent = rows_about(increment, window_s * _US, gold.NEAR_S * _US)
 
     def read() -> DataFrame:
-        trades = increment.whole()
+        trades = increment.whole() if recent is None else recent
         touched = gold.touched(trades)
         if increment.after is not None:
             trades = gold.about_hours(trades, touched.hours)
         return gold.forms(trades, touched.has_both_forms)
 
-    return increment.shared("trades", read)
+    return increment.shared("days_trades" if recent is None else f"trades_{window_s}", read)
 
 
 def _ohlcv(increment: Increment) -> DataFrame:
-    trades = _trades(increment)
+    trades = _trades(increment, _MINUTE_S)
     known = increment.around("gold_ohlcv")
     # Both are used several times in this one plan, and Spark would make each use anew.
     minutes = increment.shared("minutes", lambda: gold.touched_minutes(trades.where("is_new")))
@@ -54,7 +59,7 @@ def _ohlcv(increment: Increment) -> DataFrame:
 
 
 def _volume_profile(increment: Increment) -> DataFrame:
-    trades = _trades(increment)
+    trades = _trades(increment, _HOUR_S)
     known = _known_profile(increment)
     changed = trades.where("is_new")
     if known is not None and not _holds_hours(increment):

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from dagster import MaterializeResult
@@ -66,6 +66,8 @@ class Increment:
     after: str | None
     until: str
     others: tuple["Increment", ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    """What the commit is to carry beside its checkpoint; `Build` may add to it."""
 
     @property
     def rows(self) -> DataFrame:
@@ -172,7 +174,7 @@ def advance(lakehouse: LakehouseResource, spec: TableSpec, build: Build) -> Mate
         if increment.unread_commits < _LOOKED_AT_AGAIN:
             return idle(watch)
         rows = nothing(lakehouse, spec)
-    report = hudi_utils.write(rows, spec, lakehouse.lake, covered)
+    report = hudi_utils.write(rows, spec, lakehouse.lake, covered, increment.notes)
     return written(lakehouse.lake, spec, report, watch, {"source commit": covered.until})
 
 

@@ -1,14 +1,15 @@
 """Silver: pairs of a table and the transform that fills it from bronze."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
+from crypto_pipeline.assets.time_spans import TimeSpan, note
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import book, silver
 from crypto_pipeline.utils import hudi_utils
@@ -16,6 +17,9 @@ from shared.market.events import Source
 
 # A book publishes a full snapshot every minute; twice that and a late commit reach one for sure.
 _SNAPSHOT_REACH = timedelta(minutes=5)
+_GROUP = ("symbol", "date", "source")
+Day = tuple[str, str]
+"""A symbol and a date."""
 
 
 def _book(increment: Increment) -> DataFrame:
@@ -31,15 +35,42 @@ def _marks(increment: Increment) -> DataFrame | None:
     return None if rows.isEmpty() else rows
 
 
+def _trades(increment: Increment) -> DataFrame:
+    time = F.unix_micros("trade_time")
+    groups = (
+        increment.rows.groupBy(*_GROUP)
+        .agg(F.min(time).alias("earliest"), F.max(time).alias("latest"))
+        .collect()
+    )
+    rows, merged_days = _once(increment, "silver_trades", silver.trades, groups)
+    if groups:
+        # What is merged may get the time that another form of it tells.
+        earliest = None if merged_days else min(group["earliest"] for group in groups)
+        own = TimeSpan(earliest, max(group["latest"] for group in groups))
+        increment.notes.update(note(increment, own))
+    return rows
+
+
+def _klines(increment: Increment) -> DataFrame:
+    groups = increment.rows.select(*_GROUP).distinct().collect()
+    rows, _ = _once(increment, "silver_klines", silver.klines, groups)
+    return rows
+
+
 def _once(
-    increment: Increment, table: str, transform: Callable[[DataFrame], DataFrame]
-) -> DataFrame:
-    """Return new rows; those of facts that REST or the archive told too, merged with what is known."""
-    new = increment.rows
-    rows = transform(new)
-    days = _told_more_than_once(increment, table, new)
+    increment: Increment,
+    table: str,
+    transform: Callable[[DataFrame], DataFrame],
+    groups: Sequence[Row],
+) -> tuple[DataFrame, set[Day]]:
+    """Return new rows; those of facts that REST or the archive told too, merged with what is known.
+
+    And the days that were merged. `groups` tells the symbols, days and sources of the new rows.
+    """
+    rows = transform(increment.rows)
+    days = _told_more_than_once(increment, table, groups)
     if not days:
-        return rows
+        return rows, days
     is_told = F.concat_ws("/", "symbol", "date").isin([f"{symbol}/{day}" for symbol, day in days])
     parts = Partitions.of(days)
     known = increment.table(table)
@@ -48,17 +79,17 @@ def _once(
         None if known is None else parts.within(known).where(is_told),
         table,
     )
-    return merged.unionByName(rows.where(~is_told))
+    return merged.unionByName(rows.where(~is_told)), days
 
 
-def _told_more_than_once(increment: Increment, table: str, new: DataFrame) -> set[tuple[str, str]]:
-    """Return (symbol, date) of late rows whose day the table holds, or another source tells too.
+def _told_more_than_once(increment: Increment, table: str, groups: Sequence[Row]) -> set[Day]:
+    """Return the days of late rows that the table holds, or that another source tells too.
 
     What the stream alone tells needs no look, and a day that only the archive tells has nothing to
     be merged with.
     """
-    sources: dict[tuple[str, str], set[str]] = {}
-    for row in new.select("symbol", "date", "source").distinct().collect():
+    sources: dict[Day, set[str]] = {}
+    for row in groups:
         sources.setdefault((row["symbol"], row["date"]), set()).add(row["source"])
     late = {day for day, told in sources.items() if told != {Source.BINANCE_WEBSOCKET}}
     alone = {day for day in late if len(sources[day]) == 1}
@@ -67,8 +98,8 @@ def _told_more_than_once(increment: Increment, table: str, new: DataFrame) -> se
 
 
 SILVER: dict[str, Build] = {
-    "silver_trades": partial(_once, table="silver_trades", transform=silver.trades),
-    "silver_klines": partial(_once, table="silver_klines", transform=silver.klines),
+    "silver_trades": _trades,
+    "silver_klines": _klines,
     "silver_quotes": lambda increment: silver.quotes(increment.rows),
     "silver_marks": _marks,
     "silver_book": _book,

@@ -26,7 +26,7 @@ _WINDOW_KEY = [*KEY, "interval", "window"]
 # The reach of a new trade beyond its own time, in seconds, with much room: the forms of one fill lie within
 # it, and so does a trade's time before and after a correction. `touched_hours` reaches half as far, for it
 # also starts from forms that only share a span with a new one.
-_NEAR_S = 60
+NEAR_S = 60
 _FILL = [
     *KEY,
     "trade_time",
@@ -57,7 +57,7 @@ def touched_hours(trades: DataFrame) -> DataFrame:
 
     Near the border of an hour also the other one: a correction may have moved a trade across it.
     """
-    starts = (F.timestamp_seconds(hour * 3600) for hour in _hours("trade_time", _NEAR_S // 2))
+    starts = (F.timestamp_seconds(hour * 3600) for hour in _hours("trade_time", NEAR_S // 2))
     return trades.select(*KEY, F.explode(F.array(*starts)).alias("window_start")).distinct()
 
 
@@ -77,7 +77,7 @@ class Touched:
 def touched(trades: DataFrame) -> Touched:
     """Return what the new ones of these trades have a part in, in one pass over all of them."""
     early, late = (
-        F.collect_set(F.when(F.col("is_new"), hour)) for hour in _hours("trade_time", _NEAR_S)
+        F.collect_set(F.when(F.col("is_new"), hour)) for hour in _hours("trade_time", NEAR_S)
     )
     groups = trades.groupBy(*KEY, "channel").agg(early.alias("early"), late.alias("late")).collect()
     instruments = {tuple(group[name] for name in KEY) for group in groups}
@@ -91,7 +91,7 @@ def about_hours(trades: DataFrame, hours: Collection[int]) -> DataFrame:
     ends = sorted(hour + 1 for hour in hours if hour + 1 not in hours)
     time = F.col("trade_time")
     ranges = (
-        (time >= _moment(start * 3600 - _NEAR_S)) & (time < _moment(end * 3600 + _NEAR_S))
+        (time >= _moment(start * 3600 - NEAR_S)) & (time < _moment(end * 3600 + NEAR_S))
         for start, end in zip(starts, ends, strict=True)
     )
     return trades.where(reduce(or_, ranges, F.lit(False)))

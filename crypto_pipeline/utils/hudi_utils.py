@@ -4,7 +4,7 @@ A commit's extra metadata holds a checkpoint: for bronze the Kafka offsets, for 
 time of the last source commit. Completion time, not request time, is what incremental reads compare.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from crypto_pipeline.utils.hudi_options import MERGE, Hoodie, compaction, write_
 from shared.lake import timeline
 
 _META_PREFIX = "lake."
+_CHECKPOINT = "checkpoint"
 _COMMIT_TIME = "_hoodie_commit_time"
 
 
@@ -52,19 +53,31 @@ def table_path(lake: str, spec: TableSpec) -> str:
     return f"{lake}/{spec.name}"
 
 
-def write(df: DataFrame, spec: TableSpec, lake: str, checkpoint: Any) -> CommitReport:
+def write(
+    df: DataFrame,
+    spec: TableSpec,
+    lake: str,
+    checkpoint: Any,
+    more: Mapping[str, Any] | None = None,
+) -> CommitReport:
     """Commit rows and the checkpoint they cover at once; no rows still advance the checkpoint.
 
     Before the first rows of a new schema the logs of the old one are compacted: hudi-rs reads no log of
     another schema than the table's.
+
+    Args:
+        df: rows in the table's columns.
+        spec: the table.
+        lake: the lake's root.
+        checkpoint: what the rows cover, see `last_checkpoint`.
+        more: what else the commit is to carry, by name, see `notes`.
     """
     path = table_path(lake, spec)
     if spec.mode is WriteMode.UPSERT and has_other_schema(lake, spec):
         compact(df.sparkSession, spec, lake)
-    meta = {
-        Hoodie.META_PREFIX: _META_PREFIX,
-        f"{_META_PREFIX}checkpoint": msgspec.json.encode(checkpoint).decode(),
-    }
+    meta: dict[str, str] = {Hoodie.META_PREFIX: _META_PREFIX}
+    for name, value in {_CHECKPOINT: checkpoint, **(more or {})}.items():
+        meta[f"{_META_PREFIX}{name}"] = msgspec.json.encode(value).decode()
     df.write.format("hudi").options(**write_options(spec), **meta).mode("append").save(path)
     commit = next(item for item in commits(lake, spec) if item.action != "replacecommit")
     statistics = commit_metadata(lake, spec, commit)
@@ -95,7 +108,7 @@ def newest_write(lake: str, spec: TableSpec) -> Commit | None:
 
     Clustering and compaction rewrite rows without adding any, so they are no news.
     """
-    commit, _ = _newest_write_with_metadata(lake, spec)
+    commit, _ = _newest_write(lake, spec)
     return commit
 
 
@@ -120,7 +133,12 @@ def commit_metadata(lake: str, spec: TableSpec, commit: Commit) -> dict[str, Any
 
 def checkpoint_of(lake: str, spec: TableSpec, commit: Commit) -> bytes | None:
     """Return the checkpoint a commit carries, None for clustering and the like."""
-    return _checkpoint(commit_metadata(lake, spec, commit))
+    return _note(commit_metadata(lake, spec, commit), _CHECKPOINT)
+
+
+def notes(lake: str, spec: TableSpec, name: str) -> Iterator[tuple[Commit, bytes | None]]:
+    """Yield the commits that brought rows, newest first, and the note (JSON) of that name each carries."""
+    return ((commit, _note(metadata, name)) for commit, metadata in _writes(lake, spec))
 
 
 def last_checkpoint(lake: str, spec: TableSpec) -> bytes | None:
@@ -129,10 +147,10 @@ def last_checkpoint(lake: str, spec: TableSpec) -> bytes | None:
     Raises:
         CheckpointMissingError: the table has commits, but none carries one.
     """
-    commit, metadata = _newest_write_with_metadata(lake, spec)
+    commit, metadata = _newest_write(lake, spec)
     if commit is None and commits(lake, spec):
         raise CheckpointMissingError(spec.name)
-    return _checkpoint(metadata)
+    return _note(metadata, _CHECKPOINT)
 
 
 def writes_since_checkpoint(lake: str, spec: TableSpec) -> int:
@@ -215,13 +233,25 @@ def partitions_since(lake: str, spec: TableSpec, after: str, until: str) -> set[
     return {(symbol, date) for symbol in names if symbol for date in dates_of(lake, spec, symbol)}
 
 
-def read_marked(spark: SparkSession, spec: TableSpec, lake: str, after: str | None) -> DataFrame:
+def read_marked(
+    spark: SparkSession, spec: TableSpec, lake: str, after: str | None, since: str | None = None
+) -> DataFrame:
     """Return a table's rows as of now, with `is_new`: whether a commit completed after `after` wrote them.
 
     One scan instead of two: an incremental read merges the files of a merge-on-read table again. A table
     has one writer, so a commit requested after another's completion is also completed after it.
+
+    Args:
+        spark: the session.
+        spec: the table.
+        lake: the lake's root.
+        after: a completion time, None: all rows are new.
+        since: only rows of commits completed after this; None: of all.
     """
-    frame = _reader(spark).load(table_path(lake, spec))
+    reader = _reader(spark)
+    if since is not None:
+        reader = _incremental(reader, since)
+    frame = reader.load(table_path(lake, spec))
     is_new = F.col(_COMMIT_TIME) > F.lit(after or "")
     return frame.select(*_columns(lake, spec), is_new.alias("is_new"))
 
@@ -255,13 +285,8 @@ def read_since(
     spark: SparkSession, spec: TableSpec, lake: str, after: str | None, until: str
 ) -> DataFrame:
     """Return rows of commits completed after `after` (None: all) up to `until`, completion times."""
-    frame = (
-        _reader(spark)
-        .option(Hoodie.QUERY_TYPE, "incremental")
-        .option(Hoodie.BEGIN, after or "000")
-        .option(Hoodie.END, until)
-        .load(table_path(lake, spec))
-    )
+    reader = _incremental(_reader(spark), after or "000").option(Hoodie.END, until)
+    frame = reader.load(table_path(lake, spec))
     return frame.select(_columns(lake, spec))
 
 
@@ -280,6 +305,10 @@ def _reader(spark: SparkSession) -> DataFrameReader:
     return spark.read.format("hudi").options(**MERGE)
 
 
+def _incremental(reader: DataFrameReader, after: str) -> DataFrameReader:
+    return reader.option(Hoodie.QUERY_TYPE, "incremental").option(Hoodie.BEGIN, after)
+
+
 def _columns(lake: str, spec: TableSpec) -> list[Column]:
     """Return a table's columns; one of a newer version, that no commit has written yet, is null."""
     held = _written_columns(lake, spec)
@@ -291,23 +320,27 @@ def _columns(lake: str, spec: TableSpec) -> list[Column]:
     ]
 
 
-def _newest_write_with_metadata(lake: str, spec: TableSpec) -> tuple[Commit | None, dict[str, Any]]:
-    """Return the newest commit that brought rows, and its metadata; None and nothing without any."""
+def _writes(lake: str, spec: TableSpec) -> Iterator[tuple[Commit, dict[str, Any]]]:
+    """Yield the commits that brought rows, newest first, and their metadata."""
     for commit in commits(lake, spec):
         metadata = commit_metadata(lake, spec, commit)
-        if _checkpoint(metadata) is not None:
-            return commit, metadata
-    return None, {}
+        if _note(metadata, _CHECKPOINT) is not None:
+            yield commit, metadata
 
 
-def _checkpoint(metadata: dict[str, Any]) -> bytes | None:
-    text = (metadata.get("extraMetadata") or {}).get(f"{_META_PREFIX}checkpoint")
+def _newest_write(lake: str, spec: TableSpec) -> tuple[Commit | None, dict[str, Any]]:
+    """Return the newest commit that brought rows, and its metadata; None and nothing without any."""
+    return next(_writes(lake, spec), (None, {}))
+
+
+def _note(metadata: dict[str, Any], name: str) -> bytes | None:
+    text = (metadata.get("extraMetadata") or {}).get(f"{_META_PREFIX}{name}")
     return None if text is None else text.encode()
 
 
 def _written_columns(lake: str, spec: TableSpec) -> dict[str, str]:
     """Return the columns of the newest rows and Spark's names of their types, "" of nested ones."""
-    commit, metadata = _newest_write_with_metadata(lake, spec)
+    commit, metadata = _newest_write(lake, spec)
     if commit is None:
         return {}
     schema = msgspec.json.decode(metadata["extraMetadata"]["schema"])
