@@ -1,7 +1,12 @@
 """When the lake moves: tick after tick, upkeep, and a healing when a gap stays open; one of each at a time.
 
+A whole tick brings all tables up to date. In between, short ones bring new trades to the candles, so that
+these need not wait for what takes longer.
+
 Past days from the archive, and the comparison of a closed day with it, are started by hand or by config.
 """
+
+import math
 
 import msgspec
 from dagster import (
@@ -26,14 +31,16 @@ from crypto_pipeline.assets.healing_assets import listed_gaps
 from crypto_pipeline.ledger.ways import Tries, due
 from crypto_pipeline.maintenance import MAINTENANCE_JOB, lake_maintenance
 from crypto_pipeline.resources import LakehouseResource
+from crypto_pipeline.tables import TRADES_TO_CANDLES
 
 JOB = "lake_tick"
+SHORT_JOB = "trades_tick"
 HEAL_JOB = "heal"
-_TICK_EVERY_S = 60
 _BACKFILL_S = 7 * 24 * 3600
 _ARCHIVE, _HEALING = AssetSelection.assets("archive_days"), AssetSelection.assets("healing")
 _RECONCILIATION = AssetSelection.assets("quality_reconciliation")
 _TABLES = AssetSelection.all() - _ARCHIVE - _HEALING - _RECONCILIATION
+_TRADES = AssetSelection.assets(*TRADES_TO_CANDLES)
 
 # One process: a step of its own would cost about 2 s each, and a tick has a dozen.
 lake_tick = define_asset_job(
@@ -41,6 +48,12 @@ lake_tick = define_asset_job(
     selection=_TABLES,
     executor_def=in_process_executor,
     description="Kafka to bronze, bronze to silver, silver to gold, then the checks",
+)
+trades_tick = define_asset_job(
+    SHORT_JOB,
+    selection=_TRADES.without_checks(),
+    executor_def=in_process_executor,
+    description="New trades to candles, between two whole ticks; the checks wait for the next of these",
 )
 heal = define_asset_job(
     HEAL_JOB,
@@ -73,22 +86,30 @@ _UNFINISHED = [
 
 
 # The daemon's own round of five seconds is what spaces the looks; with 5 here some would be left out.
-@sensor(job=lake_tick, minimum_interval_seconds=1, default_status=DefaultSensorStatus.RUNNING)
+@sensor(
+    jobs=[lake_tick, trades_tick],
+    minimum_interval_seconds=1,
+    default_status=DefaultSensorStatus.RUNNING,
+)
 def next_tick(
     context: SensorEvaluationContext, lakehouse: LakehouseResource
 ) -> RunRequest | SkipReason:
-    """Start a tick a minute after the last one began, at once where that one took longer.
+    """Start a whole tick so many seconds after the last one began, else a short one after either.
 
-    Not a schedule: of ticks that take a little more than a minute it would leave out every second one.
+    At once where the last one took longer. Not a schedule: of ticks that take a little more than a minute
+    it would leave out every second one.
     """
-    if _is_running(context.instance, JOB):
+    pace, now_s = lakehouse.settings.dagster, lakehouse.clock.now_ns() / 1e9
+    if any(_is_running(context.instance, job) for job in (JOB, SHORT_JOB)):
         return SkipReason("the last tick is still running")
-    latest = context.instance.get_run_records(RunsFilter(job_name=JOB), limit=1)
-    for record in latest:
-        ago_s = lakehouse.clock.now_ns() / 1e9 - record.create_timestamp.timestamp()
-        if 0 <= ago_s < _TICK_EVERY_S:
-            return SkipReason(f"the last tick began {ago_s:.0f} s ago")
-    return RunRequest()
+    whole_s = _begun_ago(context.instance, JOB, now_s)
+    if not 0 <= whole_s < pace.tick_every_s:
+        return RunRequest(job_name=JOB)
+    short_s = _begun_ago(context.instance, SHORT_JOB, now_s)
+    ago_s = min(whole_s, short_s) if short_s >= 0 else whole_s
+    if ago_s < pace.trades_every_s:
+        return SkipReason(f"the last tick began {ago_s:.0f} s ago")
+    return RunRequest(job_name=SHORT_JOB)
 
 
 @schedule(
@@ -120,3 +141,9 @@ def heal_open_gaps(
 
 def _is_running(instance: DagsterInstance, job: str) -> bool:
     return instance.get_runs_count(RunsFilter(job_name=job, statuses=_UNFINISHED)) > 0
+
+
+def _begun_ago(instance: DagsterInstance, job: str, now_s: float) -> float:
+    """Return how many seconds ago the last run of a job was asked for; endlessly many without one."""
+    latest = instance.get_run_records(RunsFilter(job_name=job), limit=1)
+    return now_s - latest[0].create_timestamp.timestamp() if latest else math.inf

@@ -29,6 +29,7 @@ __all__ = [
     "BRONZE_FEEDS",
     "RECORD_KEY",
     "TABLES",
+    "TRADES_TO_CANDLES",
     "Layer",
     "TableSpec",
     "WriteMode",
@@ -218,3 +219,5 @@ TABLES = {
     spec.name: spec for spec in (*_BRONZE, *_SILVER, *GOLD_TABLES, *_QUALITY, *QUALITY_TABLES)
 }
 BRONZE_FEEDS = tuple(_BRONZE_TEXT)
+TRADES_TO_CANDLES = ("bronze_trades", "silver_trades", "gold_ohlcv")
+"""The way of a trade that is not to wait: what brings it is done first, and more often than the rest."""

@@ -20,7 +20,7 @@ from dagster import (
 
 from crypto_pipeline.errors import KafkaUnreachableError
 from crypto_pipeline.resources import LakehouseResource
-from crypto_pipeline.tables import TableSpec
+from crypto_pipeline.tables import TRADES_TO_CANDLES, TableSpec
 from crypto_pipeline.utils.hudi_utils import CommitReport, partitions_of
 
 POOL = "lake"
@@ -78,6 +78,7 @@ def described(spec: TableSpec, after: tuple[str, ...] = ()) -> dict[str, Any]:
             "write": spec.mode.value,
         },
         "pool": POOL,
+        "op_tags": {"dagster/priority": "1"} if spec.name in TRADES_TO_CANDLES else {},
     }
 
 
