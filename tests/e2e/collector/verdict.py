@@ -1,6 +1,10 @@
-"""What a claim's run found: figures, those that are judged with their bound, printed as one table."""
+"""What a claim's run found: figures, those that are judged with their bound, printed as one table.
+
+Each is logged as it is found, so that a long run shows how far it has come, and one that was cut what it saw.
+"""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +12,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+_MARKS = {None: "", True: " holds", False: " BROKEN"}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,19 +36,24 @@ class Verdict:
 
     def note(self, name: str, value: Any) -> None:
         """Add a figure that is not judged."""
-        self.figures.append(Figure(name, _text(value)))
+        self._add(Figure(name, _text(value)))
 
     def equals(self, name: str, value: Any, wanted: Any) -> None:
         """Judge a figure that must be just this."""
-        self.figures.append(Figure(name, _text(value), f"= {_text(wanted)}", value == wanted))
+        self._add(Figure(name, _text(value), f"= {_text(wanted)}", value == wanted))
 
     def at_most(self, name: str, value: float, most: float) -> None:
         """Judge a figure that has an upper bound."""
-        self.figures.append(Figure(name, _text(value), f"<= {_text(most)}", value <= most))
+        self._add(Figure(name, _text(value), f"<= {_text(most)}", value <= most))
 
     def at_least(self, name: str, value: float, least: float) -> None:
         """Judge a figure that has a lower bound; it shows that there was something to judge."""
-        self.figures.append(Figure(name, _text(value), f">= {_text(least)}", value >= least))
+        self._add(Figure(name, _text(value), f">= {_text(least)}", value >= least))
+
+    def _add(self, figure: Figure) -> None:
+        self.figures.append(figure)
+        bound = f" ({figure.bound})" if figure.bound else ""
+        _log.info("%s: %s%s%s", figure.name, figure.value, bound, _MARKS[figure.holds])
 
     @property
     def holds(self) -> bool:
@@ -58,8 +70,7 @@ class Verdict:
         """Return the figures as a table."""
         table = Table("figure", "value", "bound", "", title=self.claim)
         for item in self.figures:
-            mark = {None: "", True: "holds", False: "BROKEN"}[item.holds]
-            table.add_row(item.name, item.value, item.bound, mark)
+            table.add_row(item.name, item.value, item.bound, _MARKS[item.holds].strip())
         return table
 
 
@@ -76,6 +87,8 @@ def main(prove: Callable[..., Verdict], description: str | None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bootstrap", help="a running broker with the topics; else one is started")
     options = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    _log.setLevel(logging.INFO)
     verdict = prove(full=options.full, seed=options.seed, bootstrap=options.bootstrap)
     Console(width=120).print(verdict.table())
     sys.exit(0 if verdict.holds else 1)
