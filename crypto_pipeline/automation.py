@@ -30,6 +30,7 @@ from dagster import (
 from crypto_pipeline.assets.healing_assets import listed_gaps
 from crypto_pipeline.ledger.ways import Tries, due
 from crypto_pipeline.maintenance import MAINTENANCE_JOB, lake_maintenance
+from crypto_pipeline.old_runs import forget_runs
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import TRADES_TO_CANDLES
 
@@ -122,6 +123,17 @@ def every_20_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipRea
     """Start the maintenance unless it is on its way."""
     is_running = _is_running(context.instance, MAINTENANCE_JOB)
     return SkipReason("the last maintenance is still running") if is_running else RunRequest()
+
+
+@schedule(
+    job=forget_runs,
+    cron_schedule="7 * * * *",
+    default_status=DefaultScheduleStatus.RUNNING,
+    execution_timezone="UTC",
+)
+def every_hour() -> RunRequest:
+    """Forget old runs."""
+    return RunRequest()
 
 
 @sensor(job=heal, minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)

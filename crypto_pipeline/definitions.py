@@ -13,14 +13,17 @@ from crypto_pipeline.assets.silver_assets import SILVER_ASSETS
 from crypto_pipeline.automation import (
     backfill,
     every_20_minutes,
+    every_hour,
     heal,
     heal_open_gaps,
     lake_tick,
     next_tick,
     reconcile,
+    trades_tick,
 )
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.maintenance import lake_maintenance
+from crypto_pipeline.old_runs import forget_runs
 from crypto_pipeline.rebuild import lake_rebuild
 from crypto_pipeline.releases import lake_release
 from crypto_pipeline.resources import LakehouseResource
@@ -29,8 +32,18 @@ TICK_ASSETS = [*BRONZE_ASSETS, *SILVER_ASSETS, *GOLD_ASSETS, *QUALITY_ASSETS]
 defs = Definitions(
     assets=[*TICK_ASSETS, *HEALING_ASSETS, *ARCHIVE_ASSETS, *RECONCILIATION_ASSETS],
     asset_checks=CHECKS,
-    jobs=[lake_tick, heal, backfill, reconcile, lake_maintenance, lake_rebuild, lake_release],
-    schedules=[every_20_minutes],
+    jobs=[
+        lake_tick,
+        trades_tick,
+        heal,
+        backfill,
+        reconcile,
+        lake_maintenance,
+        lake_rebuild,
+        lake_release,
+        forget_runs,
+    ],
+    schedules=[every_20_minutes, every_hour],
     sensors=[
         next_tick,
         heal_open_gaps,

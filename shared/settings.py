@@ -151,7 +151,7 @@ class SparkSettings(Section):
 
 
 class DagsterSettings(Section):
-    """The Dagster web UI, when a tick of the lake begins and how much it takes.
+    """The Dagster web UI, when a tick of the lake begins, how much it takes, how long it is remembered.
 
     From the beginning of a whole tick to that of the next, seconds; from that of any to that of a short
     one, which brings trades to the candles.
@@ -162,6 +162,7 @@ class DagsterSettings(Section):
     tick_every_s: Annotated[float, Field(ge=1)] = 60
     trades_every_s: Annotated[float, Field(ge=1)] = 30
     max_rows_per_tick: Annotated[int, Field(ge=1000)] = 2_000_000
+    keep_runs_h: Annotated[float, Field(ge=1)] = 24
     heal_days: Annotated[int, Field(ge=1, le=3650)] = 31
     heal_within_s: Annotated[float, Field(ge=1, le=3000)] = 600
 

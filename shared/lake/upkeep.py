@@ -12,8 +12,8 @@ carries it out; both compute it here. The rules:
 5. Writes beyond the newest `ACTIVE` are archived, cleaning first: without the clustering's instant
    its replaced files would be read again.
 
-A table that is written each minute is looked at three times an hour, so its timeline stays within
-`ACTIVE` + 20 writes and a few cleans: below 100.
+A table is looked at three times an hour, so its timeline stays within `ACTIVE` + 20 writes and a few cleans,
+below 100; of the three that short ticks write too, within `ACTIVE` + 40.
 """
 
 from collections import defaultdict

@@ -106,7 +106,7 @@ def test_every_sensor_runs_unasked():
 
 def test_the_lake_is_maintained_every_20_minutes_by_one_op_per_table():
     minutes = {each.job_name: each.cron_schedule for each in defs.schedules or ()}
-    assert minutes == {"lake_maintenance": "*/20 * * * *"}
+    assert minutes == {"lake_maintenance": "*/20 * * * *", "forget_runs": "7 * * * *"}
     nodes = defs.resolve_job_def("lake_maintenance").nodes
     assert {node.name for node in nodes} == {f"maintain_{name}" for name in TABLES}
     assert {node.definition.pool for node in nodes} == {"lake"}
