@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
 from crypto_pipeline.assets.time_spans import rows_about
-from crypto_pipeline.gold_tables import HOUR
+from crypto_pipeline.gold_tables import QUARTER
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import (
     basis,
@@ -27,7 +27,7 @@ from crypto_pipeline.transforms import (
 from crypto_pipeline.utils import hudi_utils
 
 _US = 1_000_000
-_MINUTE_S, _HOUR_S = 60, 3600
+_MINUTE_S = 60
 
 
 def _trades(increment: Increment, window_s: int) -> DataFrame:
@@ -41,7 +41,7 @@ def _trades(increment: Increment, window_s: int) -> DataFrame:
         trades = increment.whole() if recent is None else recent
         touched = gold.touched(trades)
         if increment.after is not None:
-            trades = gold.about_hours(trades, touched.hours)
+            trades = gold.about_quarters(trades, touched.quarters)
         return gold.forms(trades, touched.has_both_forms)
 
     return increment.shared("days_trades" if recent is None else f"trades_{window_s}", read)
@@ -59,15 +59,17 @@ def _ohlcv(increment: Increment) -> DataFrame:
 
 
 def _volume_profile(increment: Increment) -> DataFrame:
-    trades = _trades(increment, _HOUR_S)
+    trades = _trades(increment, gold.QUARTER_S)
     known = _known_profile(increment)
     changed = trades.where("is_new")
-    if known is not None and not _holds_hours(increment):
-        # A lake from before profiles were made of hours: all of these days at once.
+    if known is not None and not _holds_quarters(increment):
+        # A lake from before profiles were made of quarters: all of these days at once.
         trades = changed = gold.forms(increment.whole())
-    hours = increment.shared("profile_hours", lambda: gold.touched_hours(changed))
-    bins = increment.shared("hour_bins", lambda: profile.hour_bins(gold.fills(trades), hours))
-    rows = profile.volume_profile(bins, hours, known, increment.row_order)
+    quarters = increment.shared("quarters", lambda: gold.touched_quarters(changed))
+    bins = increment.shared(
+        "quarter_bins", lambda: profile.quarter_bins(gold.fills(trades), quarters)
+    )
+    rows = profile.volume_profile(bins, quarters, known, increment.row_order)
     return gold.only_changed(rows, known, "gold_volume_profile")
 
 
@@ -77,8 +79,8 @@ def _known_profile(increment: Increment) -> DataFrame | None:
     return None if known is None else increment.shared("known_profile", lambda: known)
 
 
-def _holds_hours(increment: Increment) -> bool:
-    """Tell whether all that is known of the touched days' profiles has hours."""
+def _holds_quarters(increment: Increment) -> bool:
+    """Tell whether all that is known of the touched days' profiles has quarters."""
     spec, parts = TABLES["gold_volume_profile"], increment.partitions
     names = (*gold.KEY, "date", "session")
     lake = increment.lakehouse.lake
@@ -86,7 +88,7 @@ def _holds_hours(increment: Increment) -> bool:
     for row in hudi_utils.read_small(lake, spec, parts.symbols, parts.dates, names):
         *day, session = (row[name] for name in names)
         sessions.setdefault(tuple(day), set()).add(session)
-    return all(HOUR in told for told in sessions.values())
+    return all(QUARTER in told for told in sessions.values())
 
 
 def _candles(increment: Increment) -> DataFrame:

@@ -23,8 +23,9 @@ from crypto_pipeline.transforms import contracts
 LONGER_INTERVALS = {"5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
 KEY = ["exchange", "market", "symbol"]
 _WINDOW_KEY = [*KEY, "interval", "window"]
+QUARTER_S = 900
 # The reach of a new trade beyond its own time, in seconds, with much room: the forms of one fill lie within
-# it, and so does a trade's time before and after a correction. `touched_hours` reaches half as far, for it
+# it, and so does a trade's time before and after a correction. `touched_quarters` reaches half as far, for it
 # also starts from forms that only share a span with a new one.
 NEAR_S = 60
 _FILL = [
@@ -52,12 +53,14 @@ def touched_minutes(trades: DataFrame) -> DataFrame:
     return trades.select(*KEY, minute).distinct()
 
 
-def touched_hours(trades: DataFrame) -> DataFrame:
-    """Return (exchange, market, symbol, window_start) of every hour that these trades may have changed.
+def touched_quarters(trades: DataFrame) -> DataFrame:
+    """Return (exchange, market, symbol, window_start) of every quarter of an hour that these trades may have changed.
 
-    Near the border of an hour also the other one: a correction may have moved a trade across it.
+    Near the border of a quarter also the other one: a correction may have moved a trade across it.
     """
-    starts = (F.timestamp_seconds(hour * 3600) for hour in _hours("trade_time", NEAR_S // 2))
+    starts = (
+        F.timestamp_seconds(number * QUARTER_S) for number in _quarters("trade_time", NEAR_S // 2)
+    )
     return trades.select(*KEY, F.explode(F.array(*starts)).alias("window_start")).distinct()
 
 
@@ -65,40 +68,40 @@ def touched_hours(trades: DataFrame) -> DataFrame:
 class Touched:
     """What new trades have a part in.
 
-    `hours` (since the epoch) are those that they fall in, or would within a minute. All that they change
+    `quarters` of an hour, counted since the epoch, are those that they fall in, or would within a minute. All that they change
     lies there: an aggregate trade spans 100 ms on futures, and one taker order on spot. `has_both_forms`
     tells whether any instrument's trades came through both channels, so that forms must be told apart.
     """
 
-    hours: frozenset[int]
+    quarters: frozenset[int]
     has_both_forms: bool
 
 
 def touched(trades: DataFrame) -> Touched:
     """Return what the new ones of these trades have a part in, in one pass over all of them."""
     early, late = (
-        F.collect_set(F.when(F.col("is_new"), hour)) for hour in _hours("trade_time", NEAR_S)
+        F.collect_set(F.when(F.col("is_new"), number)) for number in _quarters("trade_time", NEAR_S)
     )
     groups = trades.groupBy(*KEY, "channel").agg(early.alias("early"), late.alias("late")).collect()
     instruments = {tuple(group[name] for name in KEY) for group in groups}
-    hours = frozenset(hour for group in groups for hour in (*group["early"], *group["late"]))
-    return Touched(hours, len(instruments) < len(groups))
+    quarters = frozenset(number for group in groups for number in (*group["early"], *group["late"]))
+    return Touched(quarters, len(instruments) < len(groups))
 
 
-def about_hours(trades: DataFrame, hours: Collection[int]) -> DataFrame:
-    """Return the trades in these hours, and within the minute about them, which may share a span."""
-    starts = sorted(hour for hour in hours if hour - 1 not in hours)
-    ends = sorted(hour + 1 for hour in hours if hour + 1 not in hours)
+def about_quarters(trades: DataFrame, quarters: Collection[int]) -> DataFrame:
+    """Return the trades in these quarters, and within the minute about them, which may share a span."""
+    starts = sorted(number for number in quarters if number - 1 not in quarters)
+    ends = sorted(number + 1 for number in quarters if number + 1 not in quarters)
     time = F.col("trade_time")
     ranges = (
-        (time >= _moment(start * 3600 - NEAR_S)) & (time < _moment(end * 3600 + NEAR_S))
+        (time >= _moment(start * QUARTER_S - NEAR_S)) & (time < _moment(end * QUARTER_S + NEAR_S))
         for start, end in zip(starts, ends, strict=True)
     )
     return trades.where(reduce(or_, ranges, F.lit(False)))
 
 
-def _hours(time: str, near_s: int) -> list[Column]:
-    return [F.floor((F.unix_seconds(time) + shift) / 3600) for shift in (-near_s, near_s)]
+def _quarters(time: str, near_s: int) -> list[Column]:
+    return [F.floor((F.unix_seconds(time) + shift) / QUARTER_S) for shift in (-near_s, near_s)]
 
 
 def _moment(second: int) -> Column:
@@ -123,7 +126,7 @@ def forms(trades: DataFrame, has_both: bool = True) -> DataFrame:
     new row has a part in: it may change which of them counts.
 
     Args:
-        trades: rows of `silver_trades`, both channels, with `is_new`; whole `about_hours` of the new.
+        trades: rows of `silver_trades`, both channels, with `is_new`; whole `about_quarters` of the new.
         has_both: see `Touched`; one form alone is neither ordered nor judged.
     """
     is_aggregate = F.col("channel") == "aggTrade"

@@ -1,6 +1,6 @@
-"""Volume by price: bins of each hour, session and UTC day, the point of control, the value area. Pure.
+"""Volume by price: bins of quarters, hours, sessions and UTC days, the point of control, the value area. Pure.
 
-Hours are binned from fills, sessions and days from hours, so a tick looks at fills of few hours only.
+Quarters of an hour are binned from fills and all else from these, so a tick looks at few fills only.
 
 A bin's width is the greatest of 1, 2 or 5 times a power of ten that is at most 1/2000 of the price. It
 follows from the price alone, so a bin never moves when more trades come, and bins of two widths never
@@ -19,15 +19,22 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crypto_pipeline.gold_tables import DAY, HOUR, THIRDS
+from crypto_pipeline.gold_tables import DAY, HOUR, QUARTER, THIRDS
 from crypto_pipeline.schemas import NOTIONAL, PRICE, VOLUME
-from crypto_pipeline.transforms.gold import KEY, finished, schema, window_start, with_windows
+from crypto_pipeline.transforms.gold import (
+    KEY,
+    QUARTER_S,
+    finished,
+    schema,
+    window_start,
+    with_windows,
+)
 
 VALUE_SHARE = Fraction(7, 10)
 _BINS_PER_PRICE = 2000
 _WIDTHS = [Decimal(step).scaleb(power) for power in range(-8, 6) for step in (1, 2, 5)]
 _THIRD_HOURS = 8
-_LONGER = {"third": _THIRD_HOURS * 3600, DAY: 86_400}
+_LONGER = {HOUR: 3600, "third": _THIRD_HOURS * 3600, DAY: 86_400}
 _TABLE = "gold_volume_profile"
 _MARKS = ["is_point_of_control", "in_value_area"]
 _GROUP = [*KEY, "session", "window_start"]
@@ -64,17 +71,17 @@ def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
     return peak, low, high
 
 
-def hour_bins(counted: DataFrame, hours: DataFrame) -> DataFrame:
-    """Return the bins of some hours.
+def quarter_bins(counted: DataFrame, quarters: DataFrame) -> DataFrame:
+    """Return the bins of some quarters of an hour.
 
     Args:
-        counted: all fills in these hours, see `gold.fills`; more do no harm.
-        hours: see `gold.touched_hours`.
+        counted: all fills in these quarters, see `gold.fills`; more do no harm.
+        quarters: see `gold.touched_quarters`.
     """
     # Far fewer prices than fills: only these are asked for their bin.
     by_price = (
-        counted.withColumn("window_start", window_start(F.col("trade_time"), 3600))
-        .join(F.broadcast(hours), _WINDOW, "left_semi")
+        counted.withColumn("window_start", window_start(F.col("trade_time"), QUARTER_S))
+        .join(F.broadcast(quarters), _WINDOW, "left_semi")
         .groupBy(*_WINDOW, "price")
         .agg(
             F.sum("quantity").alias("volume"),
@@ -87,7 +94,7 @@ def hour_bins(counted: DataFrame, hours: DataFrame) -> DataFrame:
     width = _width(F.col("price"))
     low = (F.col("price") - F.col("price") % width).cast(PRICE)
     places = {
-        "session": F.lit(HOUR),
+        "session": F.lit(QUARTER),
         "price_low": low,
         "price_high": (low + width).cast(PRICE),
     }
@@ -95,41 +102,42 @@ def hour_bins(counted: DataFrame, hours: DataFrame) -> DataFrame:
 
 
 def volume_profile(
-    new: DataFrame, hours: DataFrame, known: DataFrame | None, row_order: int
+    new: DataFrame, quarters: DataFrame, known: DataFrame | None, row_order: int
 ) -> DataFrame:
-    """Return `gold_volume_profile` of the touched hours, and of the sessions and days that they lie in.
+    """Return `gold_volume_profile` of the touched quarters, and of the hours, sessions and days that they lie in.
 
     A known bin that corrections have left without a fill comes again with zeros.
 
     Args:
-        new: the bins of the touched hours, see `hour_bins`.
-        hours: see `gold.touched_hours`.
+        new: the bins of the touched quarters, see `quarter_bins`.
+        quarters: see `gold.touched_quarters`.
         known: rows of `gold_volume_profile` of the same days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    all_hours = new
+    all_quarters = new
     if known is not None:
-        others = known.where(F.col("session") == HOUR)
-        others = others.join(F.broadcast(hours), _WINDOW, "left_anti")
-        all_hours = new.unionByName(others.select(_BINS))
-    windows = _in_sessions(hours).distinct()
-    longer = _in_sessions(all_hours).groupBy(*_PLACE).agg(*_summed())
+        others = known.where(F.col("session") == QUARTER)
+        others = others.join(F.broadcast(quarters), _WINDOW, "left_anti")
+        all_quarters = new.unionByName(others.select(_BINS))
+    windows = _in_sessions(quarters).distinct()
+    longer = _in_sessions(all_quarters).groupBy(*_PLACE).agg(*_summed())
     bins = new.unionByName(longer.join(F.broadcast(windows), _GROUP, "left_semi"))
     if known is not None:
         zeros = (F.lit(0).cast(kind).alias(name) for name, kind in _SUMS.items())
-        told = hours.withColumn("session", F.lit(HOUR)).unionByName(windows)
+        told = quarters.withColumn("session", F.lit(QUARTER)).unionByName(windows)
         before = known.join(F.broadcast(told), _GROUP, "left_semi")
         bins = bins.unionByName(before.select(*_PLACE, *zeros))
     rows = bins.groupBy(*_GROUP).applyInPandas(_mark, schema(_TABLE, _BINS + _MARKS))
     return finished(rows, _TABLE, row_order)
 
 
-def _in_sessions(hours: DataFrame) -> DataFrame:
-    """Repeat rows of hours for the third and the day that each lies in, `session` and `window_start`."""
-    repeated = with_windows(hours, "window_start", _LONGER)
+def _in_sessions(rows: DataFrame) -> DataFrame:
+    """Repeat rows of quarters for the hour, third and day that each lies in: `session`, `window_start`."""
+    repeated = with_windows(rows, "window_start", _LONGER)
     thirds = F.array(*(F.lit(name) for name in THIRDS))
     number = F.floor(F.hour("window") / _THIRD_HOURS).cast("int")
-    session = F.when(F.col("interval") == DAY, F.lit(DAY)).otherwise(F.get(thirds, number))
+    named = F.col("interval").isin(HOUR, DAY)
+    session = F.when(named, F.col("interval")).otherwise(F.get(thirds, number))
     places = {"session": session, "window_start": F.col("window")}
     return repeated.withColumns(places).drop("interval", "window")
 

@@ -39,7 +39,8 @@ def test_one_form_alone_is_counted_as_if_there_might_be_another(trades: DataFram
         alone = trades.where(F.col("channel") == channel)
         found = gold.touched(alone)
         assert not found.has_both_forms
-        assert found.hours == {int(fill_cases.TIME.timestamp()) // 3600 + hour for hour in (-1, 0)}
+        quarter = int(fill_cases.TIME.timestamp()) // gold.QUARTER_S
+        assert found.quarters == {quarter - 1, quarter}
         judged, told = (sorted(gold.forms(alone, has_both).collect()) for has_both in (True, False))
         assert told == judged
         assert {row.is_counted for row in told} == ({True, False} if channel == "trade" else {True})

@@ -11,7 +11,7 @@ from crypto_pipeline.assets.time_spans import rows_about
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
 from tests.integration.crypto_pipeline.conftest import Lake, lake, open_lake
-from tests.integration.crypto_pipeline.test_hours import TABLES_MADE, aggregate, facts, trade
+from tests.integration.crypto_pipeline.test_quarters import TABLES_MADE, aggregate, facts, trade
 
 __all__ = ["lake"]
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]

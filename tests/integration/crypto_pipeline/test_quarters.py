@@ -1,4 +1,4 @@
-"""Gold brought up to date hour by hour is what all trades at once make of it."""
+"""Gold brought up to date quarter by quarter is what all trades at once make of it."""
 
 import shutil
 from pathlib import Path
@@ -65,16 +65,16 @@ def facts(of: Lake, name: str) -> set[tuple[object, ...]]:
     return {tuple(row) for row in rows}
 
 
-def write_without_hours(of: Lake, folder: Path) -> None:
-    """Begin a lake with this one's profile as it was written before profiles had hours."""
+def write_without_quarters(of: Lake, folder: Path) -> None:
+    """Begin a lake with this one's profile as it was written before profiles had quarters."""
     spec = TABLES["gold_volume_profile"]
-    rows = of.read(spec.name).where("session <> 'hour'")
+    rows = of.read(spec.name).where("session <> 'quarter'")
     checkpoint = hudi_utils.last_checkpoint(of.lakehouse.lake, spec)
     assert checkpoint is not None
     hudi_utils.write(rows, spec, str(folder / "lake"), msgspec.Raw(checkpoint))
 
 
-def test_hours_make_the_days_that_all_trades_at_once_make(
+def test_quarters_make_the_days_that_all_trades_at_once_make(
     lake: Lake,
     spark: SparkSession,
     spark_server: str,
@@ -95,7 +95,7 @@ def test_hours_make_the_days_that_all_trades_at_once_make(
     lake.tick(*steps)
     lake.publish([trade(100, border - 50_000, "1")])
     lake.tick(*steps)
-    write_without_hours(lake, tmp_path / "old")
+    write_without_quarters(lake, tmp_path / "old")
     archive = replace(ORIGIN, source=Source.BINANCE_ARCHIVE)
     earlier = replace(moved, origin=archive, trade_time=moved.trade_time - 500)
     lake.publish([trade(101, border + 20_000, "2"), trade(20, late, "7"), earlier])
@@ -107,7 +107,7 @@ def test_hours_make_the_days_that_all_trades_at_once_make(
         others[name] = open_lake(lake.bootstrap, spark_server, spark, tmp_path / name, monkeypatch)
         others[name].tick(*TABLES_MADE)
     at_once = facts(others["again"], "gold_volume_profile")
-    assert len({row[3] for row in at_once}) == 4, "hours, two thirds and the day"
+    assert len({row[3] for row in at_once}) == 5, "quarters, hours, two thirds and the day"
     assert facts(lake, "gold_volume_profile") == at_once
     assert facts(others["old"], "gold_volume_profile") == at_once
     days = "interval = '1d'"
