@@ -43,11 +43,12 @@ def _trades(increment: Increment) -> DataFrame:
         .collect()
     )
     rows, merged_days = _once(increment, "silver_trades", silver.trades, groups)
-    if groups:
-        # What is merged may get the time that another form of it tells.
-        earliest = None if merged_days else min(group["earliest"] for group in groups)
-        own = TimeSpan(earliest, max(group["latest"] for group in groups))
-        increment.notes.update(note(increment, own))
+    now_us = increment.lakehouse.clock.now_ns() // 1000
+    earliest = min((group["earliest"] for group in groups), default=now_us)
+    latest = max((group["latest"] for group in groups), default=0)
+    # What is merged may get the time that another form of it tells.
+    own = TimeSpan(None if merged_days else earliest, latest)
+    increment.notes.update(note(increment.lakehouse.lake, own, now_us))
     return rows
 
 

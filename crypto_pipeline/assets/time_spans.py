@@ -83,11 +83,9 @@ def rows_about(increment: Increment, window_us: int, near_us: int) -> DataFrame 
     return increment.partitions.within(rows)
 
 
-def note(increment: Increment, own: TimeSpan) -> dict[str, TimeSpan]:
-    """Return what an increment's commit to `silver_trades` is to carry, of the span of its own rows."""
-    lakehouse = increment.lakehouse
-    before = spans(lakehouse.lake, TABLES["silver_trades"])
-    return {_NOTE: following(before, own, lakehouse.clock.now_ns() // 1000)}
+def note(lake: str, own: TimeSpan, now_us: int) -> dict[str, TimeSpan]:
+    """Return what the next commit to `silver_trades` is to carry, of the span of its own rows, see `following`."""
+    return {_NOTE: following(spans(lake, TABLES["silver_trades"]), own, now_us)}
 
 
 def spans(lake: str, spec: TableSpec) -> Spans:
