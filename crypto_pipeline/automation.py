@@ -95,21 +95,22 @@ _UNFINISHED = [
 def next_tick(
     context: SensorEvaluationContext, lakehouse: LakehouseResource
 ) -> RunRequest | SkipReason:
-    """Start a whole tick so many seconds after the last one began, else a short one after either.
+    """Start a whole tick so many seconds after the last one began, and a short one after either.
 
-    At once where the last one took longer. Not a schedule: of ticks that take a little more than a minute
-    it would leave out every second one.
+    At once where the last one took longer; after a whole one that took so long, a short one comes first. Not
+    a schedule: of ticks that take a little more than a minute it would leave out every second one.
     """
     pace, now_s = lakehouse.settings.dagster, lakehouse.clock.now_ns() / 1e9
     if any(_is_running(context.instance, job) for job in (JOB, SHORT_JOB)):
         return SkipReason("the last tick is still running")
     whole_s = _begun_ago(context.instance, JOB, now_s)
-    if not 0 <= whole_s < pace.tick_every_s:
-        return RunRequest(job_name=JOB)
     short_s = _begun_ago(context.instance, SHORT_JOB, now_s)
-    ago_s = min(whole_s, short_s) if short_s >= 0 else whole_s
-    if ago_s < pace.trades_every_s:
-        return SkipReason(f"the last tick began {ago_s:.0f} s ago")
+    last_s = min(whole_s, short_s)
+    had_short = short_s < whole_s or pace.trades_every_s >= pace.tick_every_s
+    if last_s < 0 or whole_s == math.inf or (had_short and whole_s >= pace.tick_every_s):
+        return RunRequest(job_name=JOB)
+    if last_s < pace.trades_every_s or pace.trades_every_s >= pace.tick_every_s:
+        return SkipReason(f"the last tick began {last_s:.0f} s ago")
     return RunRequest(job_name=SHORT_JOB)
 
 

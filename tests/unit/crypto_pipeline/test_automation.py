@@ -94,29 +94,46 @@ def job_of(asked_for: object) -> str | None:
     return asked_for.job_name
 
 
-def test_a_whole_tick_begins_a_minute_after_the_one_before_and_short_ones_between(
+def test_a_whole_tick_begins_a_minute_after_the_one_before_and_a_short_one_between(
     instance, monkeypatch
 ):
     assert job_of(asked(instance, next_tick)) == JOB
-    begun_ns = ended(instance, JOB)
+    whole_ns = ended(instance, JOB)
     begin(instance, HEAL_JOB, DagsterRunStatus.SUCCESS)
-    at(monkeypatch, begun_ns, 29)
+    at(monkeypatch, whole_ns, 29)
     assert asked(instance, next_tick) == "the last tick began 29 s ago"
-    at(monkeypatch, begun_ns, 30)
+    at(monkeypatch, whole_ns, 30)
     assert job_of(asked(instance, next_tick)) == SHORT_JOB
-    at(monkeypatch, begun_ns, 60)
+    short_ns = ended(instance, SHORT_JOB)
+    at(monkeypatch, short_ns, 29)
+    assert asked(instance, next_tick) == "the last tick began 29 s ago"
+    at(monkeypatch, whole_ns, 60)
     assert job_of(asked(instance, next_tick)) == JOB
 
 
-def test_short_ticks_keep_their_distance_and_put_no_whole_one_off(instance, monkeypatch):
-    monkeypatch.setenv("CRYPTO_DAGSTER__TICK_EVERY_S", "600")
-    ended(instance, JOB)
-    begun_ns = ended(instance, SHORT_JOB)
-    at(monkeypatch, begun_ns, 29)
-    assert asked(instance, next_tick) == "the last tick began 29 s ago"
-    at(monkeypatch, begun_ns, 30)
+def test_a_whole_tick_that_took_long_is_followed_by_a_short_one(instance, monkeypatch):
+    at(monkeypatch, ended(instance, JOB), 85)
     assert job_of(asked(instance, next_tick)) == SHORT_JOB
-    at(monkeypatch, begun_ns, 600)
+    at(monkeypatch, ended(instance, SHORT_JOB), 85)
+    assert job_of(asked(instance, next_tick)) == JOB
+
+
+def test_short_ticks_follow_each_other_while_no_whole_one_is_due(instance, monkeypatch):
+    monkeypatch.setenv("CRYPTO_DAGSTER__TICK_EVERY_S", "300")
+    whole_ns = ended(instance, JOB)
+    short_ns = ended(instance, SHORT_JOB)
+    at(monkeypatch, short_ns, 30)
+    assert job_of(asked(instance, next_tick)) == SHORT_JOB
+    at(monkeypatch, whole_ns, 300)
+    assert job_of(asked(instance, next_tick)) == JOB
+
+
+def test_where_short_ticks_would_be_as_rare_as_whole_ones_there_are_none(instance, monkeypatch):
+    monkeypatch.setenv("CRYPTO_DAGSTER__TRADES_EVERY_S", "60")
+    whole_ns = ended(instance, JOB)
+    at(monkeypatch, whole_ns, 59)
+    assert asked(instance, next_tick) == "the last tick began 59 s ago"
+    at(monkeypatch, whole_ns, 60)
     assert job_of(asked(instance, next_tick)) == JOB
 
 
