@@ -2,7 +2,7 @@
 
 It looks at the partitions written since its last look, and repeats its last verdict without a Spark job
 while the table has no newer commit. In a tick, what looks at every row of a partition also rests for sixty
-times as long as it took, half an hour at most: in the evening a day of quotes has millions of rows, and
+times as long as it took, a quarter of an hour at most: in the evening a day of quotes has millions of rows, and
 ticks shall not be late for looking at all of them each minute. Whoever starts it by hand has it look.
 """
 
@@ -34,7 +34,7 @@ from crypto_pipeline.utils import hudi_utils
 # within which the timeline still tells what was written meanwhile.
 _SHORT_S = 2.0
 _LOOK_ONE_IN = 60
-_LONGEST_REST_S = 1800.0
+_LONGEST_REST_S = 900.0
 _HISTORY = 50
 # What a look leaves in its metadata for the next one, in the order of `_Verdict`.
 _TOLD = ("commit", "completed", "looked at", "seconds")
@@ -61,13 +61,20 @@ class Scope:
     commit: hudi_utils.Commit
     after: str | None
 
+    @property
+    def commits(self) -> list[hudi_utils.Commit]:
+        """The commits that brought rows since then, as far as the timeline reaches; short ticks check none."""
+        if self.after is None:
+            return [self.commit]
+        return hudi_utils.news(self.lake, self.spec, self.after, self.commit.completed)
+
     @cached_property
     def pairs(self) -> frozenset[tuple[str, str]]:
-        """(symbol, date) of what was written, as far as the timeline reaches; read when asked for."""
+        """(symbol, date) of what was written, all where the timeline does not reach; read when asked for."""
         if self.after is None:
             return frozenset(hudi_utils.partitions_of(self.lake, self.spec, self.commit))
         return frozenset(
-            hudi_utils.partitions_of_news(self.lake, self.spec, self.after, self.commit.completed)
+            hudi_utils.partitions_since(self.lake, self.spec, self.after, self.commit.completed)
         )
 
 

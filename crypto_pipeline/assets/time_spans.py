@@ -14,6 +14,7 @@ from crypto_pipeline.tables import TABLES, TableSpec
 from crypto_pipeline.utils import hudi_utils
 
 _NOTE = "times"
+_CLOCKS_APART_US = 3600 * 1_000_000
 
 
 class TimeSpan(msgspec.Struct, frozen=True):
@@ -34,7 +35,8 @@ Spans = Iterator[tuple[hudi_utils.Commit, TimeSpan | None]]
 def following(before: Spans, own: TimeSpan, now_us: int) -> TimeSpan:
     """Return what a commit after these carries.
 
-    One that carries nothing, a rebuild's or an older version's, holds no row from after its own time.
+    One that carries nothing, an older version's, holds no row from after its own time, as far as our clock and
+    the venue's agree: an hour is allowed for.
 
     Args:
         before: the commits before it.
@@ -45,7 +47,7 @@ def following(before: Spans, own: TimeSpan, now_us: int) -> TimeSpan:
     for _, span in before:
         if span is not None:
             return TimeSpan(own.earliest, max(latest, span.latest))
-        latest = max(latest, now_us)
+        latest = max(latest, now_us + _CLOCKS_APART_US)
     return TimeSpan(own.earliest, latest)
 
 

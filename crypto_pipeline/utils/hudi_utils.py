@@ -206,16 +206,22 @@ def dates_of(lake: str, spec: TableSpec, symbol: str) -> list[str]:
     return sorted(item.base_name.partition("=")[2] for item in found)
 
 
-def partitions_of_news(lake: str, spec: TableSpec, after: str, until: str) -> set[tuple[str, str]]:
-    """Return (symbol, date) of what commits on the timeline brought after `after` up to `until`.
+def news(lake: str, spec: TableSpec, after: str, until: str) -> list[Commit]:
+    """Return the commits on the timeline that brought rows after `after` up to `until`, completion times.
 
     What clustering and compaction touched meanwhile is no news.
     """
-    return {
-        pair
+    return [
+        item
         for item in commits(lake, spec)
         if after < item.completed <= until and checkpoint_of(lake, spec, item) is not None
-        for pair in partitions_of(lake, spec, item)
+    ]
+
+
+def partitions_of_news(lake: str, spec: TableSpec, after: str, until: str) -> set[tuple[str, str]]:
+    """Return (symbol, date) of what those commits brought, see `news`."""
+    return {
+        pair for item in news(lake, spec, after, until) for pair in partitions_of(lake, spec, item)
     }
 
 

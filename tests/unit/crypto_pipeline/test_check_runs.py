@@ -12,8 +12,8 @@ from crypto_pipeline.check_runs import rests
         (2, 1, False),
         (3, 179, True),
         (3, 181, False),
-        (60, 1799, True),
-        (60, 1801, False),
+        (60, 899, True),
+        (60, 901, False),
     ],
 )
 def test_a_long_look_is_followed_by_a_rest_in_proportion_to_it(seconds, later_s, is_too_soon):

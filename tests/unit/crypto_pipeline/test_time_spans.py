@@ -59,6 +59,6 @@ def test_a_commit_tells_what_is_sure_of_all_before_it_too():
 
 def test_what_an_older_version_wrote_is_not_from_after_its_own_time():
     now_us = 20 * MINUTE_US
-    assert following(commits(None), minutes(5, 6), now_us) == minutes(5, 20)
-    assert following(commits(minutes(1, 30), None), minutes(5, 6), now_us) == minutes(5, 30)
-    assert following(commits(minutes(1, 3), None), minutes(5, 25), now_us) == minutes(5, 25)
+    assert following(commits(None), minutes(5, 6), now_us) == minutes(5, 20 + 60)
+    assert following(commits(minutes(1, 90), None), minutes(5, 6), now_us) == minutes(5, 90)
+    assert following(commits(minutes(1, 3), None), minutes(5, 95), now_us) == minutes(5, 95)
