@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from bisect import bisect_left
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import psutil
 from hudi import HudiReadOptions, HudiTableBuilder
 from ingest import free_port, process
 from lake import KAFKA, REPO, SPARK, services
@@ -117,9 +118,17 @@ def main(rate: float = 160, minutes: float = 8, warm_minutes: float = 5) -> Tabl
         }
         for program, command in programs.items():
             log = folder / f"{program}.log"
-            stack.enter_context(process(command, _CORES, log, environment))
+            running = stack.enter_context(process(command, _CORES, log, environment))
+            stack.callback(_end_children, running)
         time.sleep((warm_minutes + minutes) * 60)
         return _table(f"{name}/lake", time.time() - minutes * 60, time.time())
+
+
+def _end_children(program: psutil.Process) -> None:
+    """End what a program has started: Dagster's daemon leaves the tick that is on its way running."""
+    for child in program.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _prepared(folder: Path) -> dict[str, str]:
