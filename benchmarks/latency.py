@@ -9,7 +9,6 @@ trades/s.
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import psutil
+from _venue import addresses, simulation, write_symbols
 from hudi import HudiReadOptions, HudiTableBuilder
 from ingest import free_port, process
 from lake import KAFKA, REPO, SPARK, services
@@ -50,7 +50,7 @@ class Chain:
     def __init__(self, lake: str) -> None:
         self._lake = lake
         self.bronze = hudi_utils.commits(lake, TABLES["bronze_trades"])
-        self._covering = {name: self._covered(name) for name in {*WATCHED, "gold_ohlcv"}}
+        self._covering = {name: self._covered(name) for name in WATCHED}
 
     def trades(self) -> tuple[list[str], np.ndarray]:
         """Return of each trade its commit, and its own time."""
@@ -91,15 +91,10 @@ class Chain:
 
     def _covered(self, name: str) -> list[tuple[str, str]]:
         """Return what each commit of a table covers of its source, and its own completion."""
-        spec = TABLES[name]
-        texts = (
-            (commit, hudi_utils.checkpoint_of(self._lake, spec, commit))
-            for commit in hudi_utils.commits(self._lake, spec)
-        )
+        told = hudi_utils.notes(self._lake, TABLES[name], hudi_utils.CHECKPOINT)
         return sorted(
-            (msgspec.json.decode(text, type=SourceCheckpoint).until, commit.completed)
-            for commit, text in texts
-            if text is not None
+            (msgspec.json.decode(text or b"", type=SourceCheckpoint).until, commit.completed)
+            for commit, text in told
         )
 
 
@@ -109,10 +104,8 @@ def main(rate: float = 160, minutes: float = 8, warm_minutes: float = 5) -> Tabl
         folder = Path(name)
         environment = _prepared(folder)
         stack.enter_context(services({**os.environ, **environment}, folder))
-        mock = [sys.executable, "-m", "mock_exchange", "simulate", "--symbols", ""]
-        mock += ["--count", str(SYMBOLS), "--markets", "spot", "--rate", str(rate)]
         programs = {
-            "mock": mock,
+            "mock": simulation(SYMBOLS, rate),
             "collector": [sys.executable, "-m", "streaming.cli", "run"],
             "daemon": [str(_BIN / "dagster-daemon"), "run", "-m", "crypto_pipeline.definitions"],
         }
@@ -121,7 +114,8 @@ def main(rate: float = 160, minutes: float = 8, warm_minutes: float = 5) -> Tabl
             running = stack.enter_context(process(command, _CORES, log, environment))
             stack.callback(_end_children, running)
         time.sleep((warm_minutes + minutes) * 60)
-        return _table(f"{name}/lake", time.time() - minutes * 60, time.time())
+        end_s = time.time()
+        return _table(f"{name}/lake", end_s - minutes * 60, end_s)
 
 
 def _end_children(program: psutil.Process) -> None:
@@ -133,16 +127,12 @@ def _end_children(program: psutil.Process) -> None:
 
 def _prepared(folder: Path) -> dict[str, str]:
     """Write the symbols and Dagster's settings; returns the environment of all programs."""
-    listing = [sys.executable, "-m", "mock_exchange", "listings", "--symbols", ""]
-    listing += ["--count", str(SYMBOLS), "--markets", "spot"]
-    text = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
-    (folder / "symbols.yaml").write_text(text.replace("{}", "{channels: [trade]}"))
+    write_symbols(folder / "symbols.yaml", SYMBOLS, "[trade]")
     (folder / "dagster").mkdir()
     shutil.copy(REPO / "config" / "dagster.yaml", folder / "dagster")
     return {
         "CRYPTO_MOCK__PORT": str(MOCK_PORT),
-        "CRYPTO_BINANCE__SPOT_WS_URL": f"ws://127.0.0.1:{MOCK_PORT}",
-        "CRYPTO_BINANCE__SPOT_REST_URL": f"http://127.0.0.1:{MOCK_PORT}",
+        **addresses(MOCK_PORT),
         "CRYPTO_STREAMING__HTTP_PORT": str(free_port()),
         "CRYPTO_PATHS__DATA_DIR": str(folder),
         "CRYPTO_PATHS__SYMBOLS_FILE": str(folder / "symbols.yaml"),

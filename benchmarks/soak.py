@@ -8,7 +8,6 @@ connections all the while, and samples the collector. It writes the samples as C
 import argparse
 import csv
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 from _picture import picture as drawn
+from _venue import addresses, simulation, write_symbols
 from confluent_kafka.admin import AdminClient, NewTopic
 from ingest import broker, free_port, process
 from rich.table import Table
@@ -87,28 +87,21 @@ def slope_per_hour(samples: list[Sample]) -> float:
 
 def _run(folder: Path, seconds: float) -> list[Sample]:
     mock, http = MOCK_PORT, free_port()
-    listing = [sys.executable, "-m", "mock_exchange", "listings", "--symbols", ""]
-    listing += ["--count", str(SYMBOLS), "--markets", "spot"]
     symbols = folder / "symbols.yaml"
-    text = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
-    channels = "{channels: [aggTrade, trade, depth@100ms, bookTicker]}"
-    symbols.write_text(text.replace("{}", channels))
+    write_symbols(symbols, SYMBOLS, "[aggTrade, trade, depth@100ms, bookTicker]")
     with broker(folder) as bootstrap:
         _make_topics(bootstrap)
-        command = [sys.executable, "-m", "mock_exchange", "simulate", "--symbols", ""]
-        command += ["--count", str(SYMBOLS), "--markets", "spot", "--rate", "200"]
         venue = {"CRYPTO_MOCK__PORT": str(mock)}
         settings = {
             "CRYPTO_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
-            "CRYPTO_BINANCE__SPOT_WS_URL": f"ws://127.0.0.1:{mock}",
-            "CRYPTO_BINANCE__SPOT_REST_URL": f"http://127.0.0.1:{mock}",
+            **addresses(mock),
             "CRYPTO_STREAMING__HTTP_PORT": str(http),
             "CRYPTO_PATHS__SYMBOLS_FILE": str(symbols),
             "CRYPTO_PATHS__DATA_DIR": str(folder),
         }
         collect = [sys.executable, "-m", "streaming.cli", "run"]
         with (
-            process(command, _CORES, folder / "mock.log", venue),
+            process(simulation(SYMBOLS, 200), _CORES, folder / "mock.log", venue),
             process(collect, _CORES, folder / "collector.log", settings) as tested,
         ):
             _await(f"http://127.0.0.1:{http}/livez", tested)
