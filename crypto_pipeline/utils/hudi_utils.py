@@ -6,6 +6,7 @@ time of the last source commit. Completion time, not request time, is what incre
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,7 +21,10 @@ from crypto_pipeline.utils.hudi_options import MERGE, Hoodie, compaction, write_
 from shared.lake import timeline
 
 _META_PREFIX = "lake."
-_CHECKPOINT = "checkpoint"
+CHECKPOINT = "checkpoint"
+"""The note that says what a commit covers."""
+# A tick asks for what a hundred commits carry, for most of them many times; reading one takes 10 ms.
+_METADATA_KEPT = 128
 _COMMIT_TIME = "_hoodie_commit_time"
 
 
@@ -76,7 +80,7 @@ def write(
     if spec.mode is WriteMode.UPSERT and has_other_schema(lake, spec):
         compact(df.sparkSession, spec, lake)
     meta: dict[str, str] = {Hoodie.META_PREFIX: _META_PREFIX}
-    for name, value in {_CHECKPOINT: checkpoint, **(more or {})}.items():
+    for name, value in {CHECKPOINT: checkpoint, **(more or {})}.items():
         meta[f"{_META_PREFIX}{name}"] = msgspec.json.encode(value).decode()
     df.write.format("hudi").options(**write_options(spec), **meta).mode("append").save(path)
     commit = next(item for item in commits(lake, spec) if item.action != "replacecommit")
@@ -118,8 +122,9 @@ def latest_completion(lake: str, spec: TableSpec) -> str | None:
     return None if newest is None else newest.completed
 
 
-def commit_metadata(lake: str, spec: TableSpec, commit: Commit) -> dict[str, Any]:
-    """Return a commit's own metadata as Hudi wrote it."""
+@lru_cache(maxsize=_METADATA_KEPT)
+def commit_metadata(lake: str, spec: TableSpec, commit: Commit) -> Mapping[str, Any]:
+    """Return a commit's own metadata as Hudi wrote it; read once, for a completed commit never changes."""
     reader = HudiTableBuilder.from_base_uri(table_path(lake, spec)).build().get_timeline()
     instants = {
         "commit": reader.get_completed_commits,
@@ -127,13 +132,13 @@ def commit_metadata(lake: str, spec: TableSpec, commit: Commit) -> dict[str, Any
         "replacecommit": reader.get_completed_replacecommits,
     }[commit.action]()
     instant = next(item for item in instants if item.timestamp == commit.requested)
-    metadata: dict[str, Any] = msgspec.json.decode(reader.get_instant_metadata_in_json(instant))
+    metadata: Mapping[str, Any] = msgspec.json.decode(reader.get_instant_metadata_in_json(instant))
     return metadata
 
 
 def checkpoint_of(lake: str, spec: TableSpec, commit: Commit) -> bytes | None:
     """Return the checkpoint a commit carries, None for clustering and the like."""
-    return _note(commit_metadata(lake, spec, commit), _CHECKPOINT)
+    return _note(commit_metadata(lake, spec, commit), CHECKPOINT)
 
 
 def notes(lake: str, spec: TableSpec, name: str) -> Iterator[tuple[Commit, bytes | None]]:
@@ -150,7 +155,7 @@ def last_checkpoint(lake: str, spec: TableSpec) -> bytes | None:
     commit, metadata = _newest_write(lake, spec)
     if commit is None and commits(lake, spec):
         raise CheckpointMissingError(spec.name)
-    return _note(metadata, _CHECKPOINT)
+    return _note(metadata, CHECKPOINT)
 
 
 def writes_since_checkpoint(lake: str, spec: TableSpec) -> int:
@@ -326,20 +331,20 @@ def _columns(lake: str, spec: TableSpec) -> list[Column]:
     ]
 
 
-def _writes(lake: str, spec: TableSpec) -> Iterator[tuple[Commit, dict[str, Any]]]:
+def _writes(lake: str, spec: TableSpec) -> Iterator[tuple[Commit, Mapping[str, Any]]]:
     """Yield the commits that brought rows, newest first, and their metadata."""
     for commit in commits(lake, spec):
         metadata = commit_metadata(lake, spec, commit)
-        if _note(metadata, _CHECKPOINT) is not None:
+        if _note(metadata, CHECKPOINT) is not None:
             yield commit, metadata
 
 
-def _newest_write(lake: str, spec: TableSpec) -> tuple[Commit | None, dict[str, Any]]:
+def _newest_write(lake: str, spec: TableSpec) -> tuple[Commit | None, Mapping[str, Any]]:
     """Return the newest commit that brought rows, and its metadata; None and nothing without any."""
     return next(_writes(lake, spec), (None, {}))
 
 
-def _note(metadata: dict[str, Any], name: str) -> bytes | None:
+def _note(metadata: Mapping[str, Any], name: str) -> bytes | None:
     text = (metadata.get("extraMetadata") or {}).get(f"{_META_PREFIX}{name}")
     return None if text is None else text.encode()
 
@@ -368,7 +373,7 @@ def _type(avro: Any) -> str:
             return ""
 
 
-def _written(metadata: dict[str, Any]) -> tuple[int, int]:
+def _written(metadata: Mapping[str, Any]) -> tuple[int, int]:
     stats = [stat for part in metadata["partitionToWriteStats"].values() for stat in part]
     return (
         sum(stat["numWrites"] for stat in stats),
