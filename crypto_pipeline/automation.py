@@ -106,10 +106,10 @@ def next_tick(
     whole_s = _begun_ago(context.instance, JOB, now_s)
     short_s = _begun_ago(context.instance, SHORT_JOB, now_s)
     last_s = min(whole_s, short_s)
-    had_short = short_s < whole_s or pace.trades_every_s >= pace.tick_every_s
-    if last_s < 0 or whole_s == math.inf or (had_short and whole_s >= pace.tick_every_s):
+    has_short_next = pace.trades_every_s < pace.tick_every_s and whole_s <= short_s
+    if not 0 <= last_s < math.inf or (whole_s >= pace.tick_every_s and not has_short_next):
         return RunRequest(job_name=JOB)
-    if last_s < pace.trades_every_s or pace.trades_every_s >= pace.tick_every_s:
+    if last_s < min(pace.trades_every_s, pace.tick_every_s):
         return SkipReason(f"the last tick began {last_s:.0f} s ago")
     return RunRequest(job_name=SHORT_JOB)
 

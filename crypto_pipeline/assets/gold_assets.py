@@ -26,7 +26,6 @@ from crypto_pipeline.transforms import (
 )
 from crypto_pipeline.utils import hudi_utils
 
-_US = 1_000_000
 _MINUTE_S = 60
 
 
@@ -35,7 +34,7 @@ def _trades(increment: Increment, window_s: int) -> DataFrame:
 
     What is read of a day is what its latest commits brought, as far as these tell that it suffices.
     """
-    recent = rows_about(increment, window_s * _US, gold.NEAR_S * _US)
+    recent = rows_about(increment, window_s, gold.NEAR_S)
 
     def read() -> DataFrame:
         trades = increment.whole() if recent is None else recent

@@ -14,7 +14,8 @@ from crypto_pipeline.tables import TABLES, TableSpec
 from crypto_pipeline.utils import hudi_utils
 
 _NOTE = "times"
-_CLOCKS_APART_US = 3600 * 1_000_000
+_US = 1_000_000
+_CLOCKS_APART_US = 3600 * _US
 
 
 class TimeSpan(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ def begin(commits: Spans, after: str, window_us: int, near_us: int) -> str | Non
     return None
 
 
-def rows_about(increment: Increment, window_us: int, near_us: int) -> DataFrame | None:
+def rows_about(increment: Increment, window_s: int, near_s: int) -> DataFrame | None:
     """Return the source rows, old and new, of the windows that new rows fall in, see `begin`.
 
     With `is_new`, and with rows of earlier windows among them. None where commits do not tell which those
@@ -78,7 +79,8 @@ def rows_about(increment: Increment, window_us: int, near_us: int) -> DataFrame 
     if increment.after is None:
         return None
     lakehouse, source = increment.lakehouse, increment.source
-    since = begin(spans(lakehouse.lake, source), increment.after, window_us, near_us)
+    commits = spans(lakehouse.lake, source)
+    since = begin(commits, increment.after, window_s * _US, near_s * _US)
     if since is None:
         return None
     rows = hudi_utils.read_marked(lakehouse.spark, source, lakehouse.lake, increment.after, since)

@@ -1,6 +1,7 @@
 """A lake of its own for each test: real broker, real Spark, fresh topics and folder."""
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -107,6 +108,24 @@ def lake(
 ) -> Lake:
     """An empty lake of the test's own."""
     return open_lake(topics, spark_server, spark, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def beside(
+    lake: Lake,
+    spark_server: str,
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], Lake]:
+    """Return what opens another lake, in a folder of that name, with the test's own silver trades."""
+
+    def opened(name: str) -> Lake:
+        silver = Path(lake.lakehouse.lake) / "silver_trades"
+        shutil.copytree(silver, tmp_path / name / "lake" / "silver_trades")
+        return open_lake(lake.bootstrap, spark_server, spark, tmp_path / name, monkeypatch)
+
+    return opened
 
 
 def recorded_events(market: Market, *files: str) -> list[Event]:

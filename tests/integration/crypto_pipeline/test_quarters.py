@@ -1,20 +1,18 @@
 """Gold brought up to date quarter by quarter is what all trades at once make of it."""
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
-from pyspark.sql import SparkSession
 
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
 from shared.market.events import AggregateTrade, Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
-from tests.integration.crypto_pipeline.conftest import Lake, lake, open_lake
+from tests.integration.crypto_pipeline.conftest import Lake
 
-__all__ = ["lake"]
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]
 
 HOUR_US = 3_600_000_000
@@ -75,11 +73,7 @@ def write_without_quarters(of: Lake, folder: Path) -> None:
 
 
 def test_quarters_make_the_days_that_all_trades_at_once_make(
-    lake: Lake,
-    spark: SparkSession,
-    spark_server: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    lake: Lake, beside: Callable[[str], Lake], tmp_path: Path
 ) -> None:
     steps = ("bronze_trades", "silver_trades", *TABLES_MADE)
     border, late = 14 * HOUR_US, 3 * HOUR_US
@@ -100,11 +94,9 @@ def test_quarters_make_the_days_that_all_trades_at_once_make(
     earlier = replace(moved, origin=archive, trade_time=moved.trade_time - 500)
     lake.publish([trade(101, border + 20_000, "2"), trade(20, late, "7"), earlier])
     lake.tick(*steps)
-    silver = f"{lake.lakehouse.lake}/silver_trades"
     others = {}
     for name in ("old", "again"):
-        shutil.copytree(silver, tmp_path / name / "lake" / "silver_trades")
-        others[name] = open_lake(lake.bootstrap, spark_server, spark, tmp_path / name, monkeypatch)
+        others[name] = beside(name)
         others[name].tick(*TABLES_MADE)
     at_once = facts(others["again"], "gold_volume_profile")
     assert len({row[3] for row in at_once}) == 5, "quarters, hours, two thirds and the day"

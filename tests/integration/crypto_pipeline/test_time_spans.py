@@ -1,7 +1,6 @@
 """Gold reads the latest commits of trades instead of the day, and makes the same of them."""
 
-import shutil
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from pyspark.sql import SparkSession
@@ -10,10 +9,9 @@ from crypto_pipeline.assets.increments import Increment
 from crypto_pipeline.assets.time_spans import rows_about
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
-from tests.integration.crypto_pipeline.conftest import Lake, lake, open_lake
+from tests.integration.crypto_pipeline.conftest import Lake
 from tests.integration.crypto_pipeline.test_quarters import TABLES_MADE, aggregate, facts, trade
 
-__all__ = ["lake"]
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]
 
 MINUTE_US = 60_000_000
@@ -27,16 +25,12 @@ def read_last(of: Lake) -> set[str] | None:
         item.completed for item in reversed(hudi_utils.commits(of.lakehouse.lake, source)[:2])
     )
     increment = Increment(of.lakehouse, source, after, until)
-    rows = rows_about(increment, MINUTE_US, MINUTE_US)
+    rows = rows_about(increment, 60, 60)
     return None if rows is None else {row.trade_id for row in rows.collect()}
 
 
 def test_the_latest_commits_make_the_candles_that_the_whole_day_makes(
-    lake: Lake,
-    spark: SparkSession,
-    spark_server: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    lake: Lake, beside: Callable[[str], Lake], spark: SparkSession
 ) -> None:
     for minute in range(0, 50, 10):
         first = 10 * minute
@@ -67,9 +61,7 @@ def test_the_latest_commits_make_the_candles_that_the_whole_day_makes(
     lake.tick(*STEPS)
     assert read_last(lake) is None
 
-    silver = f"{lake.lakehouse.lake}/silver_trades"
-    shutil.copytree(silver, tmp_path / "again" / "lake" / "silver_trades")
-    again = open_lake(lake.bootstrap, spark_server, spark, tmp_path / "again", monkeypatch)
+    again = beside("again")
     again.tick(*TABLES_MADE)
     for name in TABLES_MADE:
         assert facts(lake, name) == facts(again, name)
