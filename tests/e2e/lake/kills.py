@@ -15,6 +15,7 @@ from decimal import Decimal
 from fnmatch import fnmatch
 from pathlib import Path
 
+from crypto_pipeline.automation import JOB, SHORT_JOB
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.maintenance import MAINTENANCE_JOB
 from crypto_pipeline.tables import TABLES
@@ -32,7 +33,8 @@ BATCH = 2_000
 # A day that is closed, so that merging and compacting are due after a few batches.
 START_US = 1_723_075_200_000_000
 STEP_US = 100_000
-TICK_JOB = "lake_tick"
+# The points of a tick are met in a whole one, and every second time in a short one.
+TICKS = (JOB, SHORT_JOB)
 # Writes whose file versions cleaning keeps: so few that it is due after a few batches.
 RETAINED = 2
 
@@ -50,13 +52,13 @@ class Point:
 
 
 POINTS = (
-    Point(TICK_JOB, "bronze_trades", "*.commit.requested"),
-    Point(TICK_JOB, "bronze_trades", "*[0-9].inflight"),
-    Point(TICK_JOB, "bronze_trades", "*_*.commit"),
-    Point(TICK_JOB, "silver_trades", "*.deltacommit.inflight"),
-    Point(TICK_JOB, "silver_trades", "*_*.deltacommit"),
-    Point(TICK_JOB, "gold_ohlcv", "*.deltacommit.requested"),
-    Point(TICK_JOB, "gold_ohlcv", "*_*.deltacommit"),
+    Point(JOB, "bronze_trades", "*.commit.requested"),
+    Point(JOB, "bronze_trades", "*[0-9].inflight"),
+    Point(JOB, "bronze_trades", "*_*.commit"),
+    Point(JOB, "silver_trades", "*.deltacommit.inflight"),
+    Point(JOB, "silver_trades", "*_*.deltacommit"),
+    Point(JOB, "gold_ohlcv", "*.deltacommit.requested"),
+    Point(JOB, "gold_ohlcv", "*_*.deltacommit"),
     Point(MAINTENANCE_JOB, "bronze_trades", "*.clustering.inflight"),
     Point(MAINTENANCE_JOB, "silver_trades", "*.compaction.inflight"),
     Point(MAINTENANCE_JOB, "silver_trades", "*.clean.inflight"),
@@ -105,19 +107,19 @@ class Runs:
         run.join()
         return run.exitcode == 0
 
-    def killed(self, point: Point) -> bool:
+    def killed(self, job: str, point: Point) -> bool:
         """Run a job, kill Spark at a point of it, and start it again; returns whether the run survived."""
         folder = Path(self._ours.lakehouse.lake) / point.table / ".hoodie/timeline"
         before = _matching(folder, point.file)
-        run = self._start(point.job)
+        run = self._start(job)
         try:
             while not _matching(folder, point.file) - before:
-                assert run.is_alive(), f"{point.job} ended before {point}"
+                assert run.is_alive(), f"{job} ended before {point}"
                 time.sleep(0.001)
             self._server.kill()
             self._server.start()
             run.join(300)
-            assert not run.is_alive(), f"{point.job} hangs after {point}"
+            assert not run.is_alive(), f"{job} hangs after {point}"
             return run.exitcode == 0
         finally:
             run.kill()
@@ -167,6 +169,26 @@ def judge(verdict: Verdict, ours: Lake, published: int, when: str) -> None:
     verdict.equals(f"{when}: what differs from the truth", wrong, [])
 
 
+def kill_and_judge(
+    verdict: Verdict, runs: Runs, ours: Lake, point: Point, number: int, published: int
+) -> None:
+    """Kill a job at its point for the number-th time, run it again, and compare with the truth."""
+    tick, job = JOB, point.job
+    if point.job == JOB:
+        tick = job = TICKS[number % len(TICKS)]
+    else:
+        assert runs.whole(JOB)
+    begun = time.monotonic()
+    name = f"{job}, {point}, {number + 1}"
+    verdict.equals(f"{name}: the killed run survived", runs.killed(job, point), False)
+    verdict.equals(f"{name}: the next tick succeeds", runs.whole(tick), True)
+    judge(verdict, ours, published, name)
+    if job != tick:
+        verdict.equals(f"{name}: the next upkeep", runs.whole(job), True)
+        judge(verdict, ours, published, f"{name}, after upkeep")
+    verdict.note(f"{name}: seconds", time.monotonic() - begun)
+
+
 def prove(*, full: bool, seed: int, bootstrap: str | None = None) -> Verdict:
     """Kill at each point once, in full five times; the data are the same for every seed."""
     del seed
@@ -181,27 +203,13 @@ def prove(*, full: bool, seed: int, bootstrap: str | None = None) -> Verdict:
                 for _ in range(RETAINED + 2):
                     publish(scene.bootstrap, trades(published, BATCH))
                     published += BATCH
-                    assert runs.whole(TICK_JOB)
+                    assert runs.whole(JOB)
                 judge(verdict, ours, published, "before the first kill")
                 for number in range(5 if full else 1):
                     for point in POINTS:
                         publish(scene.bootstrap, trades(published, BATCH))
                         published += BATCH
-                        if point.job != TICK_JOB:
-                            assert runs.whole(TICK_JOB)
-                        begun = time.monotonic()
-                        name = f"{point}, {number + 1}"
-                        verdict.equals(
-                            f"{name}: the killed run survived", runs.killed(point), False
-                        )
-                        verdict.equals(
-                            f"{name}: the next tick succeeds", runs.whole(TICK_JOB), True
-                        )
-                        judge(verdict, ours, published, name)
-                        if point.job != TICK_JOB:
-                            verdict.equals(f"{name}: the next upkeep", runs.whole(point.job), True)
-                            judge(verdict, ours, published, f"{name}, after upkeep")
-                        verdict.note(f"{name}: seconds", time.monotonic() - begun)
+                        kill_and_judge(verdict, runs, ours, point, number, published)
         finally:
             server.stop()
     return verdict
