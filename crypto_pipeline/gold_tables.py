@@ -41,7 +41,7 @@ BANDS_BPS = (5, 10, 25)
 SLIPPAGE_NOTIONALS = {"1k": 1_000, "10k": 10_000, "100k": 100_000}
 """Order sizes in quote currency that slippage is told for."""
 
-QUARTER, HOUR, DAY = "quarter", "hour", "day"
+MINUTE, QUARTER, HOUR, DAY = "minute", "quarter", "hour", "day"
 THIRDS = ("00-08", "08-16", "16-24")
 """Of the UTC day: they begin with Asia, Europe, America, and at the usual funding times."""
 VOLATILITY_WINDOWS = ("5m", "1h", "24h")
@@ -139,10 +139,10 @@ _LIQUIDITY = _gold(
 )
 _VOLUME_PROFILE = _gold(
     "gold_volume_profile",
-    "Volume by price of each quarter of an hour, hour, session and day, with point of control and 70 % value area",
+    "Volume by price of each minute, quarter of an hour, hour, session and day, with point of control and 70 % value area",
     ("silver_trades",),
     (
-        Column("session", "string", f"{' '.join((QUARTER, HOUR, *THIRDS, DAY))}, UTC"),
+        Column("session", "string", f"{' '.join((MINUTE, QUARTER, HOUR, *THIRDS, DAY))}, UTC"),
         Column("window_start", TIME, "Start of the session, UTC"),
         Column("price_low", PRICE, "Lower border of the bin, included"),
     ),

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
 from crypto_pipeline.assets.time_spans import rows_about
-from crypto_pipeline.gold_tables import QUARTER
+from crypto_pipeline.gold_tables import MINUTE
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import (
     basis,
@@ -26,28 +26,32 @@ from crypto_pipeline.transforms import (
 )
 from crypto_pipeline.utils import hudi_utils
 
-_MINUTE_S = 60
 
-
-def _trades(increment: Increment, window_s: int) -> DataFrame:
-    """Return all trades of the windows that new ones may change, and some more, see `gold.forms`.
+def _trades(increment: Increment) -> DataFrame:
+    """Return all trades of the minutes that new ones may change, and some more, see `gold.forms`.
 
     What is read of a day is what its latest commits brought, as far as these tell that it suffices.
     """
-    recent = rows_about(increment, window_s, gold.NEAR_S)
+    recent = rows_about(increment, gold.MINUTE_S, gold.NEAR_S)
+    if recent is None:
+        return increment.shared("days_trades", lambda: _days_trades(increment))
+    rows = increment.shared("recent_trades", lambda: recent.select(gold.FORM))
+    told = gold.touched(rows)
+    judged = gold.forms(rows, told.has_both_forms)
+    # Of one form there is nothing to judge: no more than another look at the same rows.
+    return increment.shared("judged", lambda: judged) if told.has_both_forms else judged
 
-    def read() -> DataFrame:
-        trades = increment.whole() if recent is None else recent
-        touched = gold.touched(trades)
-        if increment.after is not None:
-            trades = gold.about_quarters(trades, touched.quarters)
-        return gold.forms(trades, touched.has_both_forms)
 
-    return increment.shared("days_trades" if recent is None else f"trades_{window_s}", read)
+def _days_trades(increment: Increment) -> DataFrame:
+    trades = increment.whole()
+    told = gold.touched(trades)
+    if increment.after is not None:
+        trades = gold.about_quarters(trades, told.quarters)
+    return gold.forms(trades, told.has_both_forms)
 
 
 def _ohlcv(increment: Increment) -> DataFrame:
-    trades = _trades(increment, _MINUTE_S)
+    trades = _trades(increment)
     known = increment.around("gold_ohlcv")
     # Both are used several times in this one plan, and Spark would make each use anew.
     minutes = increment.shared("minutes", lambda: gold.touched_minutes(trades.where("is_new")))
@@ -58,17 +62,16 @@ def _ohlcv(increment: Increment) -> DataFrame:
 
 
 def _volume_profile(increment: Increment) -> DataFrame:
-    trades = _trades(increment, gold.QUARTER_S)
     known = _known_profile(increment)
-    changed = trades.where("is_new")
-    if known is not None and not _holds_quarters(increment):
-        # A lake from before profiles were made of quarters: all of these days at once.
+    if known is None or _holds_minutes(known):
+        trades = _trades(increment)
+        changed = trades.where("is_new")
+    else:
+        # A lake from before profiles were made of minutes: all of these days at once.
         trades = changed = gold.forms(increment.whole())
-    quarters = increment.shared("quarters", lambda: gold.touched_quarters(changed))
-    bins = increment.shared(
-        "quarter_bins", lambda: profile.quarter_bins(gold.fills(trades), quarters)
-    )
-    rows = profile.volume_profile(bins, quarters, known, increment.row_order)
+    minutes = increment.shared("changed_minutes", lambda: gold.changed_minutes(changed))
+    bins = increment.shared("minute_bins", lambda: profile.minute_bins(gold.fills(trades), minutes))
+    rows = profile.volume_profile(bins, minutes, known, increment.row_order)
     return gold.only_changed(rows, known, "gold_volume_profile")
 
 
@@ -78,16 +81,11 @@ def _known_profile(increment: Increment) -> DataFrame | None:
     return None if known is None else increment.shared("known_profile", lambda: known)
 
 
-def _holds_quarters(increment: Increment) -> bool:
-    """Tell whether all that is known of the touched days' profiles has quarters."""
-    spec, parts = TABLES["gold_volume_profile"], increment.partitions
-    names = (*gold.KEY, "date", "session")
-    lake = increment.lakehouse.lake
-    sessions: dict[tuple[str, ...], set[str]] = {}
-    for row in hudi_utils.read_small(lake, spec, parts.symbols, parts.dates, names):
-        *day, session = (row[name] for name in names)
-        sessions.setdefault(tuple(day), set()).add(session)
-    return all(QUARTER in told for told in sessions.values())
+def _holds_minutes(known: DataFrame) -> bool:
+    """Tell whether all that is known of profiles has minutes."""
+    is_minute = F.col("session") == MINUTE
+    days = known.groupBy(*gold.KEY, "date").agg(F.bool_or(is_minute).alias("has_minutes"))
+    return days.where(~F.col("has_minutes")).isEmpty()
 
 
 def _candles(increment: Increment) -> DataFrame:

@@ -23,11 +23,28 @@ from crypto_pipeline.transforms import contracts
 LONGER_INTERVALS = {"5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
 KEY = ["exchange", "market", "symbol"]
 _WINDOW_KEY = [*KEY, "interval", "window"]
-QUARTER_S = 900
+MINUTE_S, QUARTER_S = 60, 900
 # The reach of a new trade beyond its own time, in seconds, with much room: the forms of one fill lie within
-# it, and so does a trade's time before and after a correction. `touched_quarters` reaches half as far, for it
-# also starts from forms that only share a span with a new one.
-NEAR_S = 60
+# a tenth of one, and a correction moves a trade by less. `changed_minutes` reaches half as far, for it also
+# starts from forms that only share a span with a new one.
+NEAR_S = 10
+FORM = [
+    *KEY,
+    "channel",
+    "date",
+    "trade_id",
+    "trade_time",
+    "price",
+    "quantity",
+    "contracts",
+    "quote_quantity",
+    "side",
+    "execution_type",
+    "first_trade_id",
+    "last_trade_id",
+    "is_new",
+]
+"""What `touched` and `forms` look at of silver_trades."""
 _FILL = [
     *KEY,
     "trade_time",
@@ -49,26 +66,25 @@ def window_start(time: Column, seconds: int | Column) -> Column:
 
 def touched_minutes(trades: DataFrame) -> DataFrame:
     """Return (exchange, market, symbol, minute) of every minute that these trades fall in."""
-    minute = window_start(F.col("trade_time"), 60).alias("minute")
+    minute = window_start(F.col("trade_time"), MINUTE_S).alias("minute")
     return trades.select(*KEY, minute).distinct()
 
 
-def touched_quarters(trades: DataFrame) -> DataFrame:
-    """Return (exchange, market, symbol, window_start) of every quarter of an hour that these trades may have changed.
+def changed_minutes(trades: DataFrame) -> DataFrame:
+    """Return (exchange, market, symbol, window_start) of every minute that these trades may have changed.
 
-    Near the border of a quarter also the other one: a correction may have moved a trade across it.
+    Near the border of a minute also the other one: a correction may have moved a trade across it.
     """
-    starts = (
-        F.timestamp_seconds(number * QUARTER_S) for number in _quarters("trade_time", NEAR_S // 2)
-    )
-    return trades.select(*KEY, F.explode(F.array(*starts)).alias("window_start")).distinct()
+    numbers = _windows_about("trade_time", MINUTE_S, NEAR_S // 2)
+    starts = F.array(*(F.timestamp_seconds(number * MINUTE_S) for number in numbers))
+    return trades.select(*KEY, F.explode(starts).alias("window_start")).distinct()
 
 
 @dataclass(frozen=True)
 class Touched:
     """What new trades have a part in.
 
-    `quarters` of an hour, counted since the epoch, are those that they fall in, or would within a minute. All that they change
+    `quarters` of an hour, counted since the epoch, are those that they fall in, or would within `NEAR_S`. All that they change
     lies there: an aggregate trade spans 100 ms on futures, and one taker order on spot. `has_both_forms`
     tells whether any instrument's trades came through both channels, so that forms must be told apart.
     """
@@ -80,7 +96,8 @@ class Touched:
 def touched(trades: DataFrame) -> Touched:
     """Return what the new ones of these trades have a part in, in one pass over all of them."""
     early, late = (
-        F.collect_set(F.when(F.col("is_new"), number)) for number in _quarters("trade_time", NEAR_S)
+        F.collect_set(F.when(F.col("is_new"), number))
+        for number in _windows_about("trade_time", QUARTER_S, NEAR_S)
     )
     groups = trades.groupBy(*KEY, "channel").agg(early.alias("early"), late.alias("late")).collect()
     instruments = {tuple(group[name] for name in KEY) for group in groups}
@@ -89,7 +106,7 @@ def touched(trades: DataFrame) -> Touched:
 
 
 def about_quarters(trades: DataFrame, quarters: Collection[int]) -> DataFrame:
-    """Return the trades in these quarters, and within the minute about them, which may share a span."""
+    """Return the trades in these quarters, and within `NEAR_S` about them, which may share a span."""
     starts = sorted(number for number in quarters if number - 1 not in quarters)
     ends = sorted(number + 1 for number in quarters if number + 1 not in quarters)
     time = F.col("trade_time")
@@ -100,8 +117,9 @@ def about_quarters(trades: DataFrame, quarters: Collection[int]) -> DataFrame:
     return trades.where(reduce(or_, ranges, F.lit(False)))
 
 
-def _quarters(time: str, near_s: int) -> list[Column]:
-    return [F.floor((F.unix_seconds(time) + shift) / QUARTER_S) for shift in (-near_s, near_s)]
+def _windows_about(time: str, window_s: int, near_s: int) -> list[Column]:
+    """Return the number of the window that so many seconds before a time lie in, and after it."""
+    return [F.floor((F.unix_seconds(time) + shift) / window_s) for shift in (-near_s, near_s)]
 
 
 def _moment(second: int) -> Column:
@@ -245,7 +263,7 @@ def seconds_of_fills(counted: DataFrame, minutes: DataFrame) -> DataFrame:
         counted: all fills in these minutes, see `fills`; more do no harm.
         minutes: see `touched_minutes`.
     """
-    touched = counted.withColumn("minute", window_start(F.col("trade_time"), 60)).join(
+    touched = counted.withColumn("minute", window_start(F.col("trade_time"), MINUTE_S)).join(
         F.broadcast(minutes), [*KEY, "minute"], "left_semi"
     )
     order = F.struct("trade_time", "trade_sequence")
@@ -313,7 +331,7 @@ def ohlcv(
         known: rows of `gold_ohlcv` of the touched symbols and days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    new_minutes = _with_vwap(composed(seconds, {"1m": 60}))
+    new_minutes = _with_vwap(composed(seconds, {"1m": MINUTE_S}))
     all_minutes = new_minutes
     if known is not None:
         others = (

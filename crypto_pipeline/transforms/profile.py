@@ -1,6 +1,7 @@
-"""Volume by price: bins of quarters, hours, sessions and UTC days, the point of control, the value area. Pure.
+"""Volume by price: bins of minutes up to UTC days, the point of control, the value area. Pure.
 
-Quarters of an hour are binned from fills and all else from these, so a tick looks at few fills only.
+Minutes are binned from fills, quarters of an hour from these, and hours, sessions and days from quarters: a
+tick looks at few fills only.
 
 A bin's width is the greatest of 1, 2 or 5 times a power of ten that is at most 1/2000 of the price. It
 follows from the price alone, so a bin never moves when more trades come, and bins of two widths never
@@ -15,14 +16,16 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crypto_pipeline.gold_tables import DAY, HOUR, QUARTER, THIRDS
+from crypto_pipeline.gold_tables import DAY, HOUR, MINUTE, QUARTER, THIRDS
 from crypto_pipeline.schemas import NOTIONAL, PRICE, VOLUME
 from crypto_pipeline.transforms.gold import (
     KEY,
+    MINUTE_S,
     QUARTER_S,
     finished,
     schema,
@@ -34,7 +37,8 @@ VALUE_SHARE = Fraction(7, 10)
 _BINS_PER_PRICE = 2000
 _WIDTHS = [Decimal(step).scaleb(power) for power in range(-8, 6) for step in (1, 2, 5)]
 _THIRD_HOURS = 8
-_LONGER = {HOUR: 3600, "third": _THIRD_HOURS * 3600, DAY: 86_400}
+_THIRD = "third"
+_LONGER = {HOUR: 3600, _THIRD: _THIRD_HOURS * 3600, DAY: 86_400}
 _TABLE = "gold_volume_profile"
 _MARKS = ["is_point_of_control", "in_value_area"]
 _GROUP = [*KEY, "session", "window_start"]
@@ -71,17 +75,17 @@ def value_area(volumes: Sequence[Decimal]) -> tuple[int, int, int]:
     return peak, low, high
 
 
-def quarter_bins(counted: DataFrame, quarters: DataFrame) -> DataFrame:
-    """Return the bins of some quarters of an hour.
+def minute_bins(counted: DataFrame, minutes: DataFrame) -> DataFrame:
+    """Return the bins of some minutes.
 
     Args:
-        counted: all fills in these quarters, see `gold.fills`; more do no harm.
-        quarters: see `gold.touched_quarters`.
+        counted: all fills in these minutes, see `gold.fills`; more do no harm.
+        minutes: see `gold.changed_minutes`.
     """
     # Far fewer prices than fills: only these are asked for their bin.
     by_price = (
-        counted.withColumn("window_start", window_start(F.col("trade_time"), QUARTER_S))
-        .join(F.broadcast(quarters), _WINDOW, "left_semi")
+        counted.withColumn("window_start", window_start(F.col("trade_time"), MINUTE_S))
+        .join(F.broadcast(minutes), _WINDOW, "left_semi")
         .groupBy(*_WINDOW, "price")
         .agg(
             F.sum("quantity").alias("volume"),
@@ -94,7 +98,7 @@ def quarter_bins(counted: DataFrame, quarters: DataFrame) -> DataFrame:
     width = _width(F.col("price"))
     low = (F.col("price") - F.col("price") % width).cast(PRICE)
     places = {
-        "session": F.lit(QUARTER),
+        "session": F.lit(MINUTE),
         "price_low": low,
         "price_high": (low + width).cast(PRICE),
     }
@@ -102,42 +106,58 @@ def quarter_bins(counted: DataFrame, quarters: DataFrame) -> DataFrame:
 
 
 def volume_profile(
-    new: DataFrame, quarters: DataFrame, known: DataFrame | None, row_order: int
+    new: DataFrame, minutes: DataFrame, known: DataFrame | None, row_order: int
 ) -> DataFrame:
-    """Return `gold_volume_profile` of the touched quarters, and of the hours, sessions and days that they lie in.
+    """Return `gold_volume_profile` of the touched minutes, and of all longer windows that they lie in.
 
     A known bin that corrections have left without a fill comes again with zeros.
 
     Args:
-        new: the bins of the touched quarters, see `quarter_bins`.
-        quarters: see `gold.touched_quarters`.
+        new: the bins of the touched minutes, see `minute_bins`.
+        minutes: see `gold.changed_minutes`.
         known: rows of `gold_volume_profile` of the same days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    all_quarters = new
-    if known is not None:
-        others = known.where(F.col("session") == QUARTER)
-        others = others.join(F.broadcast(quarters), _WINDOW, "left_anti")
-        all_quarters = new.unionByName(others.select(_BINS))
-    windows = _in_sessions(quarters).distinct()
-    longer = _in_sessions(all_quarters).groupBy(*_PLACE).agg(*_summed())
-    bins = new.unionByName(longer.join(F.broadcast(windows), _GROUP, "left_semi"))
+    told = minutes.withColumn("session", F.lit(MINUTE))
+    quarters, in_quarters = _composed(_all(new, told, known, MINUTE), told, {QUARTER: QUARTER_S})
+    longer, in_longer = _composed(_all(in_quarters, quarters, known, QUARTER), quarters, _LONGER)
+    bins = new.unionByName(in_quarters).unionByName(in_longer)
     if known is not None:
         zeros = (F.lit(0).cast(kind).alias(name) for name, kind in _SUMS.items())
-        told = quarters.withColumn("session", F.lit(QUARTER)).unionByName(windows)
-        before = known.join(F.broadcast(told), _GROUP, "left_semi")
+        windows = told.unionByName(quarters).unionByName(longer)
+        before = known.join(F.broadcast(windows), _GROUP, "left_semi")
         bins = bins.unionByName(before.select(*_PLACE, *zeros))
-    rows = bins.groupBy(*_GROUP).applyInPandas(_mark, schema(_TABLE, _BINS + _MARKS))
+    rows = bins.groupBy(*KEY, F.to_date("window_start")).applyInPandas(
+        _mark, schema(_TABLE, _BINS + _MARKS)
+    )
     return finished(rows, _TABLE, row_order)
 
 
-def _in_sessions(rows: DataFrame) -> DataFrame:
-    """Repeat rows of quarters for the hour, third and day that each lies in: `session`, `window_start`."""
-    repeated = with_windows(rows, "window_start", _LONGER)
+def _all(new: DataFrame, told: DataFrame, known: DataFrame | None, session: str) -> DataFrame:
+    """Return the bins of all windows of a session, those that are told from `new`, the others from `known`."""
+    if known is None:
+        return new
+    others = known.where(F.col("session") == session)
+    others = others.join(F.broadcast(told), _WINDOW, "left_anti")
+    return new.unionByName(others.select(_BINS))
+
+
+def _composed(
+    parts: DataFrame, touched: DataFrame, lengths: dict[str, int]
+) -> tuple[DataFrame, DataFrame]:
+    """Return the longer windows that touched ones lie in, and their bins from those of shorter windows."""
+    windows = _in_sessions(touched, lengths).distinct()
+    lying_in = _in_sessions(parts, lengths).join(F.broadcast(windows), _GROUP, "left_semi")
+    return windows, lying_in.groupBy(*_PLACE).agg(*_summed())
+
+
+def _in_sessions(rows: DataFrame, lengths: dict[str, int]) -> DataFrame:
+    """Repeat rows for each longer window that theirs lies in: `session`, `window_start`."""
+    repeated = with_windows(rows, "window_start", lengths)
     thirds = F.array(*(F.lit(name) for name in THIRDS))
     number = F.floor(F.hour("window") / _THIRD_HOURS).cast("int")
-    named = F.col("interval").isin(HOUR, DAY)
-    session = F.when(named, F.col("interval")).otherwise(F.get(thirds, number))
+    is_third = F.col("interval") == _THIRD
+    session = F.when(is_third, F.get(thirds, number)).otherwise(F.col("interval"))
     places = {"session": session, "window_start": F.col("window")}
     return repeated.withColumns(places).drop("interval", "window")
 
@@ -158,14 +178,18 @@ def _of_side(side: str) -> Column:
     return F.sum(F.when(F.col("side") == side, F.col("quantity")).otherwise(F.lit(0)))
 
 
-def _mark(group: pd.DataFrame) -> pd.DataFrame:
-    """Return a window's bins, the emptied ones with zeros, and which of them are marked."""
-    by_price = group.sort_values(["price_low", "trade_count"], ignore_index=True)
-    bins = by_price.drop_duplicates("price_low", keep="last", ignore_index=True)
-    filled = bins.index[bins["trade_count"] > 0]
-    bins["is_point_of_control"] = bins["in_value_area"] = False
-    if len(filled):
-        peak, low, high = value_area(bins["volume"][filled].tolist())
-        bins.loc[filled[peak], "is_point_of_control"] = True
-        bins.loc[filled[low : high + 1], "in_value_area"] = True
-    return bins
+def _mark(day: pd.DataFrame) -> pd.DataFrame:
+    """Return the bins of a day's windows, the emptied ones with zeros, and which of them are marked."""
+    window = ["session", "window_start"]
+    order = [*window, "price_low"]
+    by_price = day.sort_values([*order, "trade_count"], ignore_index=True)
+    bins = by_price.drop_duplicates(order, keep="last", ignore_index=True)
+    is_control, is_inside = np.zeros(len(bins), bool), np.zeros(len(bins), bool)
+    filled = bins.index[bins["trade_count"] > 0].to_numpy()
+    volumes = bins["volume"].to_numpy()
+    for within in bins.loc[filled].groupby(window, sort=False).indices.values():
+        places = filled[within]
+        peak, low, high = value_area(volumes[places])
+        is_control[places[peak]] = True
+        is_inside[places[low : high + 1]] = True
+    return bins.assign(is_point_of_control=is_control, in_value_area=is_inside)

@@ -118,9 +118,9 @@ def compute(spark: SparkSession, trades: DataFrame, folder: Path) -> dict[str, p
     seconds = gold.seconds_of_fills(fills, minutes)
     candles = kept("gold_ohlcv", gold.ohlcv(seconds, minutes, None, 1))
     marked = series.candles(candles.withColumn("is_new", F.lit(True)))
-    quarters = gold.touched_quarters(fills)
-    bins = profile.quarter_bins(fills, quarters)
-    kept("gold_volume_profile", profile.volume_profile(bins, quarters, None, 1))
+    changed = gold.changed_minutes(fills)
+    bins = profile.minute_bins(fills, changed)
+    kept("gold_volume_profile", profile.volume_profile(bins, changed, None, 1))
     kept("gold_volatility", volatility.volatility(marked, 1))
     spiked = kept("gold_volume_spikes", spikes.volume_spikes(marked, None, 1))
     kept("gold_indicators", indicators.indicators(candles, None, 1))
@@ -207,14 +207,14 @@ def judge_profile(fills: pl.DataFrame, found: pl.DataFrame) -> Verdict:
     low = pl.Series("price_low", price - price % width)
     binned = fills.with_columns(low, (low + width).alias("price_high"))
     parts = []
-    for length in (86_400, 28_800, 3600, 900):
+    for length in (86_400, 28_800, 3600, 900, 60):
         second = pl.col("time") // 1_000_000
         start = second - second % length
         third = (start % 86_400) // 28_800
         name = pl.format(
             "{}-{}", *((third * 8 + add).cast(pl.String).str.zfill(2) for add in (0, 8))
         )
-        named = {86_400: "day", 3600: "hour", 900: "quarter"}
+        named = {86_400: "day", 3600: "hour", 900: "quarter", 60: "minute"}
         session = pl.lit(named[length]) if length in named else name
         key = [*INSTRUMENT, session.alias("session"), start.alias("window_start")]
         bins = binned.group_by(*key, "price_low", "price_high").agg(**sums(pl.col("is_buy")))

@@ -273,6 +273,7 @@ def test_the_volume_profile_holds_every_fill_in_its_bin(gold: Gold) -> None:
         low = price - price % bin_width(price)
         session = f"{third * 8:02}-{third * 8 + 8:02}"
         for name, start in (
+            ("minute", at - at % 60),
             ("quarter", at - at % 900),
             ("hour", at - at % 3600),
             (session, day + third * 28_800),
@@ -302,7 +303,9 @@ def test_the_volume_profile_holds_every_fill_in_its_bin(gold: Gold) -> None:
 
 def test_a_bin_that_a_correction_has_emptied_says_so(gold: Gold) -> None:
     keys = [key for key, row in gold.after["gold_volume_profile"].items() if not row.trade_count]
-    assert len(keys) == 4, "of the quarter, of the hour, of the session and of the day"
+    assert len(keys) == 5, (
+        "of the minute, of the quarter, of the hour, of the session and of the day"
+    )
     for key in keys:
         before, after = (rows["gold_volume_profile"][key] for rows in (gold.before, gold.after))
         assert (before.volume, before.trade_count) == (500, 1)
@@ -492,7 +495,7 @@ def test_a_day_is_summed_up(gold: Gold) -> None:
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 LENGTH = {"1s": 60, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400,
-          "24h": 86_400, "quarter": 900, "hour": 3600, "day": 86_400}  # fmt: skip
+          "24h": 86_400, "minute": 60, "quarter": 900, "hour": 3600, "day": 86_400}  # fmt: skip
 
 
 def depends_on(name: str, row: Row) -> tuple[int, int]:

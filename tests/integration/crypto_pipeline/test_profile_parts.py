@@ -1,4 +1,4 @@
-"""Gold brought up to date quarter by quarter is what all trades at once make of it."""
+"""Gold brought up to date minute by minute is what all trades at once make of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -63,16 +63,16 @@ def facts(of: Lake, name: str) -> set[tuple[object, ...]]:
     return {tuple(row) for row in rows}
 
 
-def write_without_quarters(of: Lake, folder: Path) -> None:
-    """Begin a lake with this one's profile as it was written before profiles had quarters."""
+def write_without_minutes(of: Lake, folder: Path) -> None:
+    """Begin a lake with this one's profile as it was written before profiles had minutes."""
     spec = TABLES["gold_volume_profile"]
-    rows = of.read(spec.name).where("session <> 'quarter'")
+    rows = of.read(spec.name).where("session <> 'minute'")
     checkpoint = hudi_utils.last_checkpoint(of.lakehouse.lake, spec)
     assert checkpoint is not None
     hudi_utils.write(rows, spec, str(folder / "lake"), msgspec.Raw(checkpoint))
 
 
-def test_quarters_make_the_days_that_all_trades_at_once_make(
+def test_minutes_make_the_days_that_all_trades_at_once_make(
     lake: Lake, beside: Callable[[str], Lake], tmp_path: Path
 ) -> None:
     steps = ("bronze_trades", "silver_trades", *TABLES_MADE)
@@ -89,7 +89,7 @@ def test_quarters_make_the_days_that_all_trades_at_once_make(
     lake.tick(*steps)
     lake.publish([trade(100, border - 50_000, "1")])
     lake.tick(*steps)
-    write_without_quarters(lake, tmp_path / "old")
+    write_without_minutes(lake, tmp_path / "old")
     archive = replace(ORIGIN, source=Source.BINANCE_ARCHIVE)
     earlier = replace(moved, origin=archive, trade_time=moved.trade_time - 500)
     lake.publish([trade(101, border + 20_000, "2"), trade(20, late, "7"), earlier])
@@ -99,7 +99,7 @@ def test_quarters_make_the_days_that_all_trades_at_once_make(
         others[name] = beside(name)
         others[name].tick(*TABLES_MADE)
     at_once = facts(others["again"], "gold_volume_profile")
-    assert len({row[3] for row in at_once}) == 5, "quarters, hours, two thirds and the day"
+    assert len({row[3] for row in at_once}) == 6, "minutes, quarters, hours, two thirds and the day"
     assert facts(lake, "gold_volume_profile") == at_once
     assert facts(others["old"], "gold_volume_profile") == at_once
     days = "interval = '1d'"
