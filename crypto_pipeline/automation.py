@@ -1,20 +1,24 @@
 """When the lake moves: tick after tick, upkeep, and a healing when a gap stays open; one of each at a time.
 
-A whole tick brings all tables up to date. In between, short ones bring new trades to the candles, so that
-these need not wait for what takes longer.
+Every tick brings new trades to the candles, and then a portion of the other tables, see `rounds`.
 
 Past days from the archive, and the comparison of a closed day with it, are started by hand or by config.
 """
 
 import math
+from collections.abc import Collection
+from typing import cast
 
 import msgspec
 from dagster import (
+    AssetCheckKey,
+    AssetKey,
     AssetSelection,
     DagsterInstance,
     DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
+    RepositoryDefinition,
     RunRequest,
     RunsFilter,
     ScheduleEvaluationContext,
@@ -32,29 +36,23 @@ from crypto_pipeline.ledger.ways import Tries, due
 from crypto_pipeline.maintenance import MAINTENANCE_JOB, lake_maintenance
 from crypto_pipeline.old_runs import forget_runs
 from crypto_pipeline.resources import LakehouseResource
+from crypto_pipeline.rounds import Round, turn_of
 from crypto_pipeline.tables import TRADES_TO_CANDLES
 
 JOB = "lake_tick"
-SHORT_JOB = "trades_tick"
 HEAL_JOB = "heal"
 _BACKFILL_S = 7 * 24 * 3600
 _ARCHIVE, _HEALING = AssetSelection.assets("archive_days"), AssetSelection.assets("healing")
 _RECONCILIATION = AssetSelection.assets("quality_reconciliation")
 _TABLES = AssetSelection.all() - _ARCHIVE - _HEALING - _RECONCILIATION
-_TRADES = AssetSelection.assets(*TRADES_TO_CANDLES)
 
 # One process: a step of its own would cost about 2 s each, and a tick has a dozen.
 lake_tick = define_asset_job(
     JOB,
     selection=_TABLES,
     executor_def=in_process_executor,
-    description="Kafka to bronze, bronze to silver, silver to gold, then the checks",
-)
-trades_tick = define_asset_job(
-    SHORT_JOB,
-    selection=_TRADES.without_checks(),
-    executor_def=in_process_executor,
-    description="New trades to candles, between two whole ticks; the checks wait for the next of these",
+    description="Kafka to bronze, bronze to silver, silver to gold, then the checks; of itself a portion"
+    " at a time, started by hand all of it",
 )
 heal = define_asset_job(
     HEAL_JOB,
@@ -87,31 +85,51 @@ _UNFINISHED = [
 
 
 # The daemon's own round of five seconds is what spaces the looks; with 5 here some would be left out.
-@sensor(
-    jobs=[lake_tick, trades_tick],
-    minimum_interval_seconds=1,
-    default_status=DefaultSensorStatus.RUNNING,
-)
+@sensor(job=lake_tick, minimum_interval_seconds=1, default_status=DefaultSensorStatus.RUNNING)
 def next_tick(
     context: SensorEvaluationContext, lakehouse: LakehouseResource
-) -> RunRequest | SkipReason:
-    """Start a whole tick so many seconds after the last one began, and a short one after either.
+) -> SensorResult | SkipReason:
+    """Start a tick so many seconds after the last one began, at once where that took longer.
 
-    At once where the last one took longer; after a whole one that took so long, a short one comes first. Not
-    a schedule: of ticks that take a little more than a minute it would leave out every second one.
+    Trades to candles, and the next portion of the other tables. Not a schedule: of ticks that take a little
+    longer than its minute it would leave out every second one.
     """
     pace, now_s = lakehouse.settings.dagster, lakehouse.clock.now_ns() / 1e9
-    if any(_is_running(context.instance, job) for job in (JOB, SHORT_JOB)):
+    if _is_running(context.instance, JOB):
         return SkipReason("the last tick is still running")
-    whole_s = _begun_ago(context.instance, JOB, now_s)
-    short_s = _begun_ago(context.instance, SHORT_JOB, now_s)
-    last_s = min(whole_s, short_s)
-    has_short_next = pace.trades_every_s < pace.tick_every_s and whole_s <= short_s
-    if not 0 <= last_s < math.inf or (whole_s >= pace.tick_every_s and not has_short_next):
-        return RunRequest(job_name=JOB)
-    if last_s < min(pace.trades_every_s, pace.tick_every_s):
+    last = msgspec.json.decode(context.cursor or b'{"begun_s":0,"left":[]}', type=Round)
+    due = last.now(now_s, pace.tick_every_s)
+    last_s = _begun_ago(context.instance, JOB, now_s)
+    if 0 <= last_s < min(pace.trades_every_s, pace.tick_every_s) and due == last:
         return SkipReason(f"the last tick began {last_s:.0f} s ago")
-    return RunRequest(job_name=SHORT_JOB)
+    names = due.portion(_seconds(context.instance, due.left), pace.portion_s)
+    request = RunRequest(
+        asset_selection=[AssetKey(name) for name in (*TRADES_TO_CANDLES, *names)],
+        asset_check_keys=_checks_of(context, names),
+    )
+    cursor = msgspec.json.encode(due.without(names)).decode()
+    return SensorResult(run_requests=[request], cursor=cursor)
+
+
+def _checks_of(context: SensorEvaluationContext, names: Collection[str]) -> list[AssetCheckKey]:
+    """Return the checks that look at the turn of these tables."""
+    graph = cast("RepositoryDefinition", context.repository_def).asset_graph
+    return [
+        key
+        for key in graph.asset_check_keys
+        if turn_of({need.to_user_string() for need in graph.get(key).parent_entity_keys}) in names
+    ]
+
+
+def _seconds(instance: DagsterInstance, names: Collection[str]) -> dict[str, float]:
+    """Return how long the last materialization of each table took, as far as there is one."""
+    found = {}
+    for record in instance.get_asset_records([AssetKey(name) for name in names]):
+        last = record.asset_entry.last_materialization
+        if last is not None and last.asset_materialization is not None:
+            seconds = last.asset_materialization.metadata["seconds"].value
+            found[record.asset_entry.asset_key.to_user_string()] = cast("float", seconds)
+    return found
 
 
 @schedule(

@@ -19,7 +19,6 @@ from crypto_pipeline.automation import (
     lake_tick,
     next_tick,
     reconcile,
-    trades_tick,
 )
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.maintenance import lake_maintenance
@@ -34,7 +33,6 @@ defs = Definitions(
     asset_checks=CHECKS,
     jobs=[
         lake_tick,
-        trades_tick,
         heal,
         backfill,
         reconcile,

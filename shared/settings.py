@@ -153,14 +153,15 @@ class SparkSettings(Section):
 class DagsterSettings(Section):
     """The Dagster web UI, when a tick of the lake begins, how much it takes, how long it is remembered.
 
-    From the beginning of a whole tick to that of the next, seconds; from that of any to that of a short
-    one, which brings trades to the candles.
+    Seconds from the beginning of a tick, which brings trades to the candles, to that of the next, and of a
+    round over the other tables; how long those may take that share a tick.
     """
 
     host: str = "127.0.0.1"
     port: Port = 3000
     tick_every_s: Annotated[float, Field(ge=1, le=300)] = 60
     trades_every_s: Annotated[float, Field(ge=5, le=300)] = 30
+    portion_s: Annotated[float, Field(ge=0, le=300)] = 15
     max_rows_per_tick: Annotated[int, Field(ge=1000)] = 2_000_000
     keep_runs_h: Annotated[float, Field(ge=1)] = 24
     heal_days: Annotated[int, Field(ge=1, le=3650)] = 31

@@ -15,10 +15,12 @@ from decimal import Decimal
 from fnmatch import fnmatch
 from pathlib import Path
 
-from crypto_pipeline.automation import JOB, SHORT_JOB
+from dagster import AssetKey
+
+from crypto_pipeline.automation import JOB
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.maintenance import MAINTENANCE_JOB
-from crypto_pipeline.tables import TABLES
+from crypto_pipeline.tables import TABLES, TRADES_TO_CANDLES
 from shared.lake import upkeep
 from shared.market.events import Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
@@ -27,14 +29,16 @@ from tests.e2e.collector.verdict import Verdict, main
 from tests.e2e.lake.lake import Lake, SparkServer, lake
 from tests.integration.conftest import publish
 
+Tables = tuple[str, ...]
+"""What a run of a job takes; all of it if there are none."""
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 PLAN = {"spot": {symbol: ["trade"] for symbol in SYMBOLS}}
 BATCH = 2_000
 # A day that is closed, so that merging and compacting are due after a few batches.
 START_US = 1_723_075_200_000_000
 STEP_US = 100_000
-# The points of a tick are met in a whole one, and every second time in a short one.
-TICKS = (JOB, SHORT_JOB)
+# The points of a tick are met in one that takes all tables, and every second time in one of trades alone.
+TICKS: tuple[Tables, ...] = ((), TRADES_TO_CANDLES)
 # Writes whose file versions cleaning keeps: so few that it is due after a few batches.
 RETAINED = 2
 
@@ -101,41 +105,43 @@ class Runs:
         self._server = server
         self._spawn = multiprocessing.get_context("spawn")
 
-    def whole(self, job: str) -> bool:
+    def whole(self, job: str, tables: Tables = ()) -> bool:
         """Run a job to its end; returns whether it succeeded."""
-        run = self._start(job)
+        run = self._start(job, tables)
         run.join()
         return run.exitcode == 0
 
-    def killed(self, job: str, point: Point) -> bool:
-        """Run a job, kill Spark at a point of it, and start it again; returns whether the run survived."""
+    def killed(self, point: Point, tables: Tables = ()) -> bool:
+        """Run a point's job, kill Spark there, and start it again; returns whether the run survived."""
         folder = Path(self._ours.lakehouse.lake) / point.table / ".hoodie/timeline"
         before = _matching(folder, point.file)
-        run = self._start(job)
+        run = self._start(point.job, tables)
         try:
             while not _matching(folder, point.file) - before:
-                assert run.is_alive(), f"{job} ended before {point}"
+                assert run.is_alive(), f"{point.job} ended before {point}"
                 time.sleep(0.001)
             self._server.kill()
             self._server.start()
             run.join(300)
-            assert not run.is_alive(), f"{job} hangs after {point}"
+            assert not run.is_alive(), f"{point.job} hangs after {point}"
             return run.exitcode == 0
         finally:
             run.kill()
             run.join()
 
-    def _start(self, job: str) -> multiprocessing.process.BaseProcess:
-        run = self._spawn.Process(target=_run, args=(job, self._log))
+    def _start(self, job: str, tables: Tables) -> multiprocessing.process.BaseProcess:
+        run = self._spawn.Process(target=_run, args=(job, tables, self._log))
         run.start()
         return run
 
 
-def _run(job: str, log: Path) -> None:
+def _run(job: str, tables: Tables, log: Path) -> None:
     with log.open("ab") as output:
         os.dup2(output.fileno(), sys.stderr.fileno())
     upkeep.RETAINED = RETAINED
-    done = defs.resolve_job_def(job).execute_in_process(raise_on_error=False)
+    done = defs.resolve_job_def(job).execute_in_process(
+        raise_on_error=False, asset_selection=[AssetKey(name) for name in tables] or None
+    )
     sys.exit(0 if done.success else 1)
 
 
@@ -173,18 +179,16 @@ def kill_and_judge(
     verdict: Verdict, runs: Runs, ours: Lake, point: Point, number: int, published: int
 ) -> None:
     """Kill a job at its point for the number-th time, run it again, and compare with the truth."""
-    tick, job = JOB, point.job
-    if point.job == JOB:
-        tick = job = TICKS[number % len(TICKS)]
-    else:
+    tables = TICKS[number % len(TICKS)] if point.job == JOB else ()
+    if point.job != JOB:
         assert runs.whole(JOB)
     begun = time.monotonic()
-    name = f"{job}, {point}, {number + 1}"
-    verdict.equals(f"{name}: the killed run survived", runs.killed(job, point), False)
-    verdict.equals(f"{name}: the next tick succeeds", runs.whole(tick), True)
+    name = f"{point}, {'trades alone, ' if tables else ''}{number + 1}"
+    verdict.equals(f"{name}: the killed run survived", runs.killed(point, tables), False)
+    verdict.equals(f"{name}: the next tick succeeds", runs.whole(JOB, tables), True)
     judge(verdict, ours, published, name)
-    if job != tick:
-        verdict.equals(f"{name}: the next upkeep", runs.whole(job), True)
+    if point.job != JOB:
+        verdict.equals(f"{name}: the next upkeep", runs.whole(point.job), True)
         judge(verdict, ours, published, f"{name}, after upkeep")
     verdict.note(f"{name}: seconds", time.monotonic() - begun)
 

@@ -5,22 +5,24 @@ from collections.abc import Iterator
 
 import pytest
 from dagster import (
+    AssetMaterialization,
     AssetsDefinition,
     DagsterInstance,
     DagsterRunStatus,
     MaterializeResult,
-    RunRequest,
     SensorDefinition,
+    SensorResult,
     SkipReason,
     build_sensor_context,
     materialize,
 )
 
 from crypto_pipeline.assets.describe import table_asset
-from crypto_pipeline.automation import HEAL_JOB, JOB, SHORT_JOB, heal_open_gaps, next_tick
+from crypto_pipeline.automation import HEAL_JOB, JOB, heal_open_gaps, next_tick
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.resources import LakehouseResource
-from crypto_pipeline.tables import TABLES, TableSpec
+from crypto_pipeline.rounds import OTHERS
+from crypto_pipeline.tables import TABLES, TRADES_TO_CANDLES, TableSpec
 from shared.clock import SettableClock
 
 
@@ -41,10 +43,12 @@ def clock(monkeypatch) -> SettableClock:
     return found
 
 
-def asked(instance: DagsterInstance, sensor: SensorDefinition) -> object:
+def asked(instance: DagsterInstance, sensor: SensorDefinition, cursor: str | None = None) -> object:
     """Return why the sensor starts nothing, or what it starts."""
     resources = {"lakehouse": LakehouseResource()}
-    with build_sensor_context(instance, resources=resources) as context:
+    with build_sensor_context(
+        instance, cursor, repository_def=defs.get_repository_def(), resources=resources
+    ) as context:
         said = sensor(context)
     return said.skip_message if isinstance(said, SkipReason) else said
 
@@ -59,7 +63,7 @@ def test_nothing_is_healed_where_nothing_is_open(instance):
 
 @pytest.mark.parametrize(
     ("job", "sensor"),
-    [(HEAL_JOB, heal_open_gaps), (JOB, next_tick), (SHORT_JOB, next_tick)],
+    [(HEAL_JOB, heal_open_gaps), (JOB, next_tick)],
 )
 @pytest.mark.parametrize(
     "status",
@@ -89,65 +93,87 @@ def ended(instance: DagsterInstance, job: str) -> int:
     return int(record.create_timestamp.timestamp() * 1e9)
 
 
-def job_of(asked_for: object) -> str | None:
-    assert isinstance(asked_for, RunRequest), asked_for
-    return asked_for.job_name
+def took(instance: DagsterInstance, seconds: dict[str, float]) -> None:
+    """Have tables report how long they took."""
+    for name, each in seconds.items():
+        metadata = {"seconds": each}
+        instance.report_runless_asset_event(AssetMaterialization(name, metadata=metadata))
 
 
-def test_a_whole_tick_begins_a_minute_after_the_one_before_and_a_short_one_between(
+def tables(asked_for: object) -> tuple[str, ...]:
+    """Return the tables that a tick is asked for, those that each tick fills apart."""
+    assert isinstance(asked_for, SensorResult), asked_for
+    (request,) = asked_for.run_requests or ()
+    assert request.asset_selection is not None
+    names = tuple(key.to_user_string() for key in request.asset_selection)
+    assert names[:3] == TRADES_TO_CANDLES
+    return names[3:]
+
+
+def cursor(asked_for: object) -> str | None:
+    assert isinstance(asked_for, SensorResult), asked_for
+    return asked_for.cursor
+
+
+def checks(asked_for: object) -> set[str]:
+    assert isinstance(asked_for, SensorResult), asked_for
+    (request,) = asked_for.run_requests or ()
+    assert request.asset_check_keys is not None
+    return {key.to_user_string() for key in request.asset_check_keys}
+
+
+def test_a_round_begins_a_minute_after_the_one_before_and_trades_come_between(
     instance, monkeypatch
 ):
-    assert job_of(asked(instance, next_tick)) == JOB
-    whole_ns = ended(instance, JOB)
+    first = asked(instance, next_tick)
+    assert tables(first) == OTHERS
+    begun_ns = ended(instance, JOB)
     begin(instance, HEAL_JOB, DagsterRunStatus.SUCCESS)
-    at(monkeypatch, whole_ns, 29)
-    assert asked(instance, next_tick) == "the last tick began 29 s ago"
-    at(monkeypatch, whole_ns, 30)
-    assert job_of(asked(instance, next_tick)) == SHORT_JOB
-    short_ns = ended(instance, SHORT_JOB)
-    at(monkeypatch, short_ns, 29)
-    assert asked(instance, next_tick) == "the last tick began 29 s ago"
-    at(monkeypatch, whole_ns, 60)
-    assert job_of(asked(instance, next_tick)) == JOB
+    at(monkeypatch, begun_ns, 29)
+    assert asked(instance, next_tick, cursor(first)) == "the last tick began 29 s ago"
+    at(monkeypatch, begun_ns, 30)
+    between = asked(instance, next_tick, cursor(first))
+    assert tables(between) == ()
+    assert not checks(between)
+    again_ns = ended(instance, JOB)
+    at(monkeypatch, again_ns, 29)
+    assert asked(instance, next_tick, cursor(between)) == "the last tick began 29 s ago"
+    at(monkeypatch, begun_ns, 61)
+    assert tables(asked(instance, next_tick, cursor(between))) == OTHERS
 
 
-def test_a_whole_tick_that_took_long_is_followed_by_a_short_one(instance, monkeypatch):
-    at(monkeypatch, ended(instance, JOB), 85)
-    assert job_of(asked(instance, next_tick)) == SHORT_JOB
-    at(monkeypatch, ended(instance, SHORT_JOB), 85)
-    assert job_of(asked(instance, next_tick)) == JOB
+def test_what_takes_long_is_taken_a_portion_at_a_time_and_each_table_once(instance, monkeypatch):
+    took(instance, dict.fromkeys(OTHERS, 4.0))
+    begun_ns, taken, last = time.time_ns(), [], None
+    for number in range(8):
+        at(monkeypatch, begun_ns, 40 * number)
+        said = asked(instance, next_tick, last)
+        taken.append(tables(said))
+        last = cursor(said)
+        ended(instance, JOB)
+    assert [len(names) for names in taken] == [3, 3, 3, 3, 3, 3, 3, 1]
+    assert tuple(name for names in taken for name in names) == OTHERS
+    at(monkeypatch, begun_ns, 340)
+    assert tables(asked(instance, next_tick, last)) == OTHERS[:3]
 
 
-def test_short_ticks_follow_each_other_while_no_whole_one_is_due(instance, monkeypatch):
-    monkeypatch.setenv("CRYPTO_DAGSTER__TICK_EVERY_S", "300")
-    whole_ns = ended(instance, JOB)
-    short_ns = ended(instance, SHORT_JOB)
-    at(monkeypatch, short_ns, 30)
-    assert job_of(asked(instance, next_tick)) == SHORT_JOB
-    at(monkeypatch, whole_ns, 300)
-    assert job_of(asked(instance, next_tick)) == JOB
+def test_each_check_of_a_tick_looks_once_in_a_round_after_the_tables_that_it_needs(instance):
+    took(instance, dict.fromkeys(OTHERS, 100.0))
+    looked: list[str] = []
+    last = None
+    for name in OTHERS:
+        said = asked(instance, next_tick, last)
+        assert tables(said) == (name,)
+        looked += checks(said)
+        last = cursor(said)
+    layer = defs.resolve_job_def(JOB).asset_layer.asset_graph
+    assert sorted(looked) == sorted(key.to_user_string() for key in layer.asset_check_keys)
 
 
-def test_where_short_ticks_would_be_as_rare_as_whole_ones_there_are_none(instance, monkeypatch):
-    monkeypatch.setenv("CRYPTO_DAGSTER__TRADES_EVERY_S", "60")
-    whole_ns = ended(instance, JOB)
-    at(monkeypatch, whole_ns, 59)
-    assert asked(instance, next_tick) == "the last tick began 59 s ago"
-    at(monkeypatch, whole_ns, 60)
-    assert job_of(asked(instance, next_tick)) == JOB
-
-
-@pytest.mark.parametrize("job", [JOB, SHORT_JOB])
-def test_a_tick_that_began_in_the_future_does_not_hold_up_the_next(instance, monkeypatch, job):
-    at(monkeypatch, ended(instance, job), -3600)
-    assert job_of(asked(instance, next_tick)) == JOB
-
-
-def test_a_short_tick_brings_trades_to_the_candles_and_checks_nothing():
-    layer = defs.resolve_job_def(SHORT_JOB).asset_layer
-    keys = {key.to_user_string() for key in layer.selected_asset_keys}
-    assert keys == {"bronze_trades", "silver_trades", "gold_ohlcv"}
-    assert not layer.asset_graph.asset_check_keys
+def test_a_clock_that_was_set_back_does_not_hold_up_the_next_tick(instance, monkeypatch):
+    said = asked(instance, next_tick)
+    at(monkeypatch, ended(instance, JOB), -3600)
+    assert tables(asked(instance, next_tick, cursor(said))) == OTHERS
 
 
 def test_trades_are_brought_to_the_candles_before_all_else(instance):
