@@ -68,6 +68,8 @@ class Increment:
     others: tuple["Increment", ...] = ()
     notes: dict[str, Any] = field(default_factory=dict, kw_only=True)
     """What the commit is to carry beside its checkpoint; `Build` may add to it."""
+    write: dict[str, bool] = field(default_factory=dict, kw_only=True)
+    """What `hudi_utils.write` may know of the rows; `Build` may add to it."""
 
     @property
     def rows(self) -> DataFrame:
@@ -174,7 +176,9 @@ def advance(lakehouse: LakehouseResource, spec: TableSpec, build: Build) -> Mate
         if increment.unread_commits < _LOOKED_AT_AGAIN:
             return idle(watch)
         rows = nothing(lakehouse, spec)
-    report = hudi_utils.write(rows, spec, lakehouse.lake, covered, increment.notes)
+    report = hudi_utils.write(
+        rows, spec, lakehouse.lake, covered, increment.notes, **increment.write
+    )
     return written(lakehouse.lake, spec, report, watch, {"source commit": covered.until})
 
 

@@ -37,12 +37,24 @@ def _marks(increment: Increment) -> DataFrame | None:
 
 def _trades(increment: Increment) -> DataFrame:
     time = F.unix_micros("trade_time")
+    key = [name for name in TABLES["silver_trades"].key if name not in _GROUP]
+    figures = {
+        "earliest": F.min(time),
+        "latest": F.max(time),
+        "rows": F.count("*"),
+        "keys": F.count_distinct(*key),
+    }
     groups = (
         increment.rows.groupBy(*_GROUP)
-        .agg(F.min(time).alias("earliest"), F.max(time).alias("latest"))
+        .agg(*(value.alias(name) for name, value in figures.items()))
         .collect()
     )
     rows, merged_days = _once(increment, "silver_trades", silver.trades, groups)
+    # What several sources told is made one row each by being merged.
+    increment.write["is_each_key_once"] = all(
+        group["rows"] == group["keys"] or (group["symbol"], group["date"]) in merged_days
+        for group in groups
+    )
     now_us = increment.lakehouse.clock.now_ns() // 1000
     earliest = min((group["earliest"] for group in groups), default=now_us)
     latest = max((group["latest"] for group in groups), default=0)

@@ -17,7 +17,13 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.errors import CheckpointMissingError
 from crypto_pipeline.tables import TableSpec, WriteMode
-from crypto_pipeline.utils.hudi_options import MERGE, Hoodie, compaction, write_options
+from crypto_pipeline.utils.hudi_options import (
+    EACH_KEY_ONCE,
+    MERGE,
+    Hoodie,
+    compaction,
+    write_options,
+)
 from shared.lake import timeline
 
 _META_PREFIX = "lake."
@@ -63,6 +69,8 @@ def write(
     lake: str,
     checkpoint: Any,
     more: Mapping[str, Any] | None = None,
+    *,
+    is_each_key_once: bool = False,
 ) -> CommitReport:
     """Commit rows and the checkpoint they cover at once; no rows still advance the checkpoint.
 
@@ -75,6 +83,7 @@ def write(
         lake: the lake's root.
         checkpoint: what the rows cover, see `last_checkpoint`.
         more: what else the commit is to carry, by name, see `notes`.
+        is_each_key_once: no two rows have the same key; else of these the last by the table's order is kept.
     """
     path = table_path(lake, spec)
     if spec.mode is WriteMode.UPSERT and has_other_schema(lake, spec):
@@ -82,7 +91,8 @@ def write(
     meta: dict[str, str] = {Hoodie.META_PREFIX: _META_PREFIX}
     for name, value in {CHECKPOINT: checkpoint, **(more or {})}.items():
         meta[f"{_META_PREFIX}{name}"] = msgspec.json.encode(value).decode()
-    df.write.format("hudi").options(**write_options(spec), **meta).mode("append").save(path)
+    options = write_options(spec) | (EACH_KEY_ONCE if is_each_key_once else {})
+    df.write.format("hudi").options(**options, **meta).mode("append").save(path)
     commit = next(item for item in commits(lake, spec) if item.action != "replacecommit")
     statistics = commit_metadata(lake, spec, commit)
     return CommitReport(commit, *_written(statistics))

@@ -10,6 +10,11 @@ from crypto_pipeline.utils.kafka_utils import BronzeCheckpoint, spark_offsets
 _SESSION = "5f1e1f0c-6c1f-4b0e-9d0b-6a3f5d5f9a10"
 
 
+# A partition of Kafka with many records is read in so many ranges; each costs a look or two at the broker.
+_RANGES = 8
+_RANGE_RECORDS = 20_000
+
+
 @cache
 def connect(remote: str) -> SparkSession:
     """Return this process's handle on the session that all ticks of the lake share.
@@ -36,5 +41,7 @@ def read_kafka(spark: SparkSession, bootstrap: str, covered: BronzeCheckpoint) -
         .option("startingOffsets", spark_offsets(covered.start, topics))
         .option("endingOffsets", spark_offsets(covered.end, topics))
         .option("failOnDataLoss", "true")
+        # Symbols are not spread evenly over the partitions, and one task would read the fullest of them alone.
+        .option("minPartitions", str(min(_RANGES, 1 + covered.span // _RANGE_RECORDS)))
         .load()
     )
