@@ -1,6 +1,6 @@
 """When the lake moves: tick after tick, upkeep, and a healing when a gap stays open; one of each at a time.
 
-Every tick brings new trades to the candles, and then a portion of the other tables, see `rounds`.
+Every tick brings new trades to the candles, and then to a portion of the other tables, see `rounds`.
 
 Past days from the archive, and the comparison of a closed day with it, are started by hand or by config.
 """
@@ -37,7 +37,7 @@ from crypto_pipeline.maintenance import MAINTENANCE_JOB, lake_maintenance
 from crypto_pipeline.old_runs import forget_runs
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.rounds import Round, turn_of
-from crypto_pipeline.tables import TRADES_TO_CANDLES
+from crypto_pipeline.tables import EACH_TICK
 
 JOB = "lake_tick"
 HEAL_JOB = "heal"
@@ -51,6 +51,8 @@ lake_tick = define_asset_job(
     JOB,
     selection=_TABLES,
     executor_def=in_process_executor,
+    # config/dagster.yaml has one run with this tag at a time; the next one waits in its queue.
+    tags={"lake/tick": "true"},
     description="Kafka to bronze, bronze to silver, silver to gold, then the checks; of itself a portion"
     " at a time, started by hand all of it",
 )
@@ -75,13 +77,13 @@ reconcile = define_asset_job(
     executor_def=in_process_executor,
     description="A closed day in bronze against the archive's rows of it, which backfill brings",
 )
-_UNFINISHED = [
+_UNFINISHED = {
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.STARTING,
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
-]
+}
 
 
 # The daemon's own round of five seconds is what spaces the looks; with 5 here some would be left out.
@@ -89,14 +91,14 @@ _UNFINISHED = [
 def next_tick(
     context: SensorEvaluationContext, lakehouse: LakehouseResource
 ) -> SensorResult | SkipReason:
-    """Start a tick so many seconds after the last one began, at once where that took longer.
+    """Ask for a tick so many seconds after the last one; where that takes longer it waits in the queue for its end.
 
     Trades to candles, and the next portion of the other tables. Not a schedule: of ticks that take a little
     longer than its minute it would leave out every second one.
     """
     pace, now_s = lakehouse.settings.dagster, lakehouse.clock.now_ns() / 1e9
-    if _is_running(context.instance, JOB):
-        return SkipReason("the last tick is still running")
+    if _is_any(context.instance, JOB, _UNFINISHED - {DagsterRunStatus.STARTED}):
+        return SkipReason("a tick is waiting, or about to start or to end")
     last = msgspec.json.decode(context.cursor or b'{"begun_s":0,"left":[]}', type=Round)
     due = last.now(now_s, pace.tick_every_s)
     last_s = _begun_ago(context.instance, JOB, now_s)
@@ -104,7 +106,7 @@ def next_tick(
         return SkipReason(f"the last tick began {last_s:.0f} s ago")
     names = due.portion(_seconds(context.instance, due.left), pace.portion_s)
     request = RunRequest(
-        asset_selection=[AssetKey(name) for name in (*TRADES_TO_CANDLES, *names)],
+        asset_selection=[AssetKey(name) for name in (*EACH_TICK, *names)],
         asset_check_keys=_checks_of(context, names),
     )
     cursor = msgspec.json.encode(due.without(names)).decode()
@@ -140,7 +142,7 @@ def _seconds(instance: DagsterInstance, names: Collection[str]) -> dict[str, flo
 )
 def every_20_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Start the maintenance unless it is on its way."""
-    is_running = _is_running(context.instance, MAINTENANCE_JOB)
+    is_running = _is_any(context.instance, MAINTENANCE_JOB)
     return SkipReason("the last maintenance is still running") if is_running else RunRequest()
 
 
@@ -160,7 +162,7 @@ def heal_open_gaps(
     context: SensorEvaluationContext, lakehouse: LakehouseResource
 ) -> SensorResult | SkipReason:
     """Start a healing when a gap has been open for some minutes, later each time it stays open."""
-    if _is_running(context.instance, HEAL_JOB):
+    if _is_any(context.instance, HEAL_JOB):
         return SkipReason("the last healing is still running")
     tries = msgspec.json.decode(context.cursor or b"{}", type=Tries)
     after = due(listed_gaps(lakehouse), tries, lakehouse.clock.now_ns() // 1000)
@@ -170,8 +172,10 @@ def heal_open_gaps(
     return SensorResult(run_requests=[RunRequest()], cursor=cursor)
 
 
-def _is_running(instance: DagsterInstance, job: str) -> bool:
-    return instance.get_runs_count(RunsFilter(job_name=job, statuses=_UNFINISHED)) > 0
+def _is_any(
+    instance: DagsterInstance, job: str, statuses: Collection[DagsterRunStatus] = _UNFINISHED
+) -> bool:
+    return instance.get_runs_count(RunsFilter(job_name=job, statuses=[*statuses])) > 0
 
 
 def _begun_ago(instance: DagsterInstance, job: str, now_s: float) -> float:

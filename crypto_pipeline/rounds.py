@@ -1,4 +1,4 @@
-"""How ticks share the work: trades to candles in each, all other tables by turns. Pure.
+"""How ticks share the work: what each fills, and all other tables by turns. Pure.
 
 A round takes every other table once, those that feed others before them. As many share a tick as are done
 within a given time, by what each took last: a new trade waits for a part of a round, not for the whole.
@@ -9,11 +9,11 @@ from typing import Self
 
 import msgspec
 
-from crypto_pipeline.tables import TABLES, TRADES_TO_CANDLES
+from crypto_pipeline.tables import EACH_TICK, TABLES
 
 # Compares closed days with the archive when it is asked to, not in a tick.
 _NOT_IN_A_TICK = "quality_reconciliation"
-OTHERS = tuple(name for name in TABLES if name not in TRADES_TO_CANDLES and name != _NOT_IN_A_TICK)
+OTHERS = tuple(name for name in TABLES if name not in EACH_TICK and name != _NOT_IN_A_TICK)
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -59,4 +59,4 @@ def turn_of(needs: Collection[str]) -> str | None:
     turns = [name for name in OTHERS if name in needs]
     if turns:
         return turns[-1]
-    return OTHERS[0] if set(needs) <= set(TRADES_TO_CANDLES) else None
+    return OTHERS[0] if set(needs) <= set(EACH_TICK) else None

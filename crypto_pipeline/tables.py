@@ -27,6 +27,7 @@ from shared.market.topics import Feed
 
 __all__ = [
     "BRONZE_FEEDS",
+    "EACH_TICK",
     "RECORD_KEY",
     "TABLES",
     "TRADES_TO_CANDLES",
@@ -220,4 +221,6 @@ TABLES = {
 }
 BRONZE_FEEDS = tuple(_BRONZE_TEXT)
 TRADES_TO_CANDLES = ("bronze_trades", "silver_trades", "gold_ohlcv")
-"""The way of a trade that is not to wait: what brings it is done first, and more often than the rest."""
+"""The way of a trade that is not to wait: what brings it is done first."""
+EACH_TICK = (*TRADES_TO_CANDLES, "gold_volume_profile", "bronze_raw_events")
+"""Every tick fills these: also those of which each trade or frame makes more, so that none of their turns is long."""

@@ -20,7 +20,7 @@ from dagster import AssetKey
 from crypto_pipeline.automation import JOB
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.maintenance import MAINTENANCE_JOB
-from crypto_pipeline.tables import TABLES, TRADES_TO_CANDLES
+from crypto_pipeline.tables import EACH_TICK, TABLES
 from shared.lake import upkeep
 from shared.market.events import Origin, Side, Source, Trade
 from shared.market.instruments import Exchange, Market
@@ -37,8 +37,8 @@ BATCH = 2_000
 # A day that is closed, so that merging and compacting are due after a few batches.
 START_US = 1_723_075_200_000_000
 STEP_US = 100_000
-# The points of a tick are met in one that takes all tables, and every second time in one of trades alone.
-TICKS: tuple[Tables, ...] = ((), TRADES_TO_CANDLES)
+# The points of a tick are met in one that takes all tables, and every second time in one without any's turn.
+TICKS: tuple[Tables, ...] = ((), EACH_TICK)
 # Writes whose file versions cleaning keeps: so few that it is due after a few batches.
 RETAINED = 2
 
@@ -183,7 +183,7 @@ def kill_and_judge(
     if point.job != JOB:
         assert runs.whole(JOB)
     begun = time.monotonic()
-    name = f"{point}, {'trades alone, ' if tables else ''}{number + 1}"
+    name = f"{point}, {'no turns, ' if tables else ''}{number + 1}"
     verdict.equals(f"{name}: the killed run survived", runs.killed(point, tables), False)
     verdict.equals(f"{name}: the next tick succeeds", runs.whole(JOB, tables), True)
     judge(verdict, ours, published, name)

@@ -22,7 +22,7 @@ from crypto_pipeline.automation import HEAL_JOB, JOB, heal_open_gaps, next_tick
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.rounds import OTHERS
-from crypto_pipeline.tables import TABLES, TRADES_TO_CANDLES, TableSpec
+from crypto_pipeline.tables import EACH_TICK, TABLES, TableSpec
 from shared.clock import SettableClock
 
 
@@ -61,23 +61,34 @@ def test_nothing_is_healed_where_nothing_is_open(instance):
     assert asked(instance, heal_open_gaps) == "no open gap is due"
 
 
-@pytest.mark.parametrize(
-    ("job", "sensor"),
-    [(HEAL_JOB, heal_open_gaps), (JOB, next_tick)],
-)
-@pytest.mark.parametrize(
-    "status",
-    [
-        DagsterRunStatus.NOT_STARTED,
-        DagsterRunStatus.STARTING,
-        DagsterRunStatus.STARTED,
-        DagsterRunStatus.CANCELING,
-    ],
-)
-def test_one_of_each_at_a_time(instance, clock, job, sensor, status):
-    begin(instance, job, status)
+NEITHER_RUNNING_NOR_ENDED = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.CANCELING,
+]
+
+
+@pytest.mark.parametrize("status", [*NEITHER_RUNNING_NOR_ENDED, DagsterRunStatus.STARTED])
+def test_one_healing_at_a_time(instance, clock, status):
+    begin(instance, HEAL_JOB, status)
     clock.advance(3600 * 10**9)
-    assert "still running" in str(asked(instance, sensor))
+    assert "still running" in str(asked(instance, heal_open_gaps))
+
+
+@pytest.mark.parametrize("status", NEITHER_RUNNING_NOR_ENDED)
+def test_one_tick_waits_at_a_time(instance, clock, status):
+    begin(instance, JOB, status)
+    clock.advance(3600 * 10**9)
+    assert "a tick is waiting" in str(asked(instance, next_tick))
+
+
+def test_the_next_tick_waits_while_the_last_one_runs(instance, monkeypatch):
+    first = asked(instance, next_tick)
+    begin(instance, JOB, DagsterRunStatus.STARTED)
+    at(monkeypatch, time.time_ns(), 20)
+    assert "the last tick began" in str(asked(instance, next_tick, cursor(first)))
+    at(monkeypatch, time.time_ns(), 40)
+    assert tables(asked(instance, next_tick, cursor(first))) == ()
 
 
 def at(monkeypatch: pytest.MonkeyPatch, begun_ns: int, seconds: float) -> None:
@@ -106,8 +117,8 @@ def tables(asked_for: object) -> tuple[str, ...]:
     (request,) = asked_for.run_requests or ()
     assert request.asset_selection is not None
     names = tuple(key.to_user_string() for key in request.asset_selection)
-    assert names[:3] == TRADES_TO_CANDLES
-    return names[3:]
+    assert names[: len(EACH_TICK)] == EACH_TICK
+    return names[len(EACH_TICK) :]
 
 
 def cursor(asked_for: object) -> str | None:
@@ -143,15 +154,15 @@ def test_a_round_begins_a_minute_after_the_one_before_and_trades_come_between(
 
 
 def test_what_takes_long_is_taken_a_portion_at_a_time_and_each_table_once(instance, monkeypatch):
-    took(instance, dict.fromkeys(OTHERS, 4.0))
+    took(instance, dict.fromkeys(OTHERS, 3.0))
     begun_ns, taken, last = time.time_ns(), [], None
-    for number in range(8):
+    for number in range(7):
         at(monkeypatch, begun_ns, 40 * number)
         said = asked(instance, next_tick, last)
         taken.append(tables(said))
         last = cursor(said)
         ended(instance, JOB)
-    assert [len(names) for names in taken] == [3, 3, 3, 3, 3, 3, 3, 1]
+    assert [len(names) for names in taken] == [3, 3, 3, 3, 3, 3, 2]
     assert tuple(name for names in taken for name in names) == OTHERS
     at(monkeypatch, begun_ns, 340)
     assert tables(asked(instance, next_tick, last)) == OTHERS[:3]

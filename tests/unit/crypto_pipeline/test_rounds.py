@@ -38,5 +38,5 @@ def test_a_table_of_another_version_is_passed_over():
 def test_a_check_looks_at_the_last_turn_of_the_tables_that_it_needs():
     assert turn_of({"bronze_depth", "quality_dead_letters"}) == "quality_dead_letters"
     assert turn_of({"gold_ohlcv", "silver_klines"}) == "silver_klines"
-    assert turn_of({"bronze_trades", "silver_trades"}) == OTHERS[0]
+    assert turn_of({"bronze_trades", "gold_volume_profile"}) == OTHERS[0]
     assert turn_of({"quality_reconciliation"}) is None
