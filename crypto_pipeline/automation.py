@@ -36,7 +36,7 @@ from crypto_pipeline.ledger.ways import Tries, due
 from crypto_pipeline.maintenance import MAINTENANCE_JOB, lake_maintenance
 from crypto_pipeline.old_runs import forget_runs
 from crypto_pipeline.resources import LakehouseResource
-from crypto_pipeline.rounds import Round, turn_of
+from crypto_pipeline.rounds import OTHERS, Round, turn_of
 from crypto_pipeline.tables import EACH_TICK
 
 JOB = "lake_tick"
@@ -44,7 +44,7 @@ HEAL_JOB = "heal"
 _BACKFILL_S = 7 * 24 * 3600
 _ARCHIVE, _HEALING = AssetSelection.assets("archive_days"), AssetSelection.assets("healing")
 _RECONCILIATION = AssetSelection.assets("quality_reconciliation")
-_TABLES = AssetSelection.all() - _ARCHIVE - _HEALING - _RECONCILIATION
+_TABLES = AssetSelection.assets(*EACH_TICK, *OTHERS)
 
 # One process: a step of its own would cost about 2 s each, and a tick has a dozen.
 lake_tick = define_asset_job(
@@ -60,7 +60,7 @@ heal = define_asset_job(
     HEAL_JOB,
     selection=_TABLES | _HEALING,
     executor_def=in_process_executor,
-    description="Fetch the ids that lack, then a whole tick: one run closes gaps and looks again",
+    description="Fetch the ids that lack, then a tick over all tables: one run closes gaps and looks again",
 )
 backfill = define_asset_job(
     "backfill",
@@ -99,7 +99,7 @@ def next_tick(
     pace, now_s = lakehouse.settings.dagster, lakehouse.clock.now_ns() / 1e9
     if _is_any(context.instance, JOB, _UNFINISHED - {DagsterRunStatus.STARTED}):
         return SkipReason("a tick is waiting, or about to start or to end")
-    last = msgspec.json.decode(context.cursor or b'{"begun_s":0,"left":[]}', type=Round)
+    last = _last_round(context)
     due = last.now(now_s, pace.tick_every_s)
     last_s = _begun_ago(context.instance, JOB, now_s)
     if 0 <= last_s < min(pace.trades_every_s, pace.tick_every_s) and due == last:
@@ -113,6 +113,15 @@ def next_tick(
     return SensorResult(run_requests=[request], cursor=cursor)
 
 
+def _last_round(context: SensorEvaluationContext) -> Round:
+    """Return what the cursor tells; what another version wrote there, and cannot be read, begins a round."""
+    try:
+        return msgspec.json.decode(context.cursor or b"{}", type=Round)
+    except msgspec.MsgspecError as error:
+        context.log.warning("the last round is unknown, another begins: %s", error)
+        return Round()
+
+
 def _checks_of(context: SensorEvaluationContext, names: Collection[str]) -> list[AssetCheckKey]:
     """Return the checks that look at the turn of these tables."""
     graph = cast("RepositoryDefinition", context.repository_def).asset_graph
@@ -124,13 +133,14 @@ def _checks_of(context: SensorEvaluationContext, names: Collection[str]) -> list
 
 
 def _seconds(instance: DagsterInstance, names: Collection[str]) -> dict[str, float]:
-    """Return how long the last materialization of each table took, as far as there is one."""
+    """Return how long each table took last, as far as that is told; what is reported by hand tells nothing."""
     found = {}
     for record in instance.get_asset_records([AssetKey(name) for name in names]):
         last = record.asset_entry.last_materialization
-        if last is not None and last.asset_materialization is not None:
-            seconds = last.asset_materialization.metadata["seconds"].value
-            found[record.asset_entry.asset_key.to_user_string()] = cast("float", seconds)
+        told = last.asset_materialization if last else None
+        seconds = told.metadata.get("seconds") if told else None
+        if seconds is not None and isinstance(seconds.value, int | float):
+            found[record.asset_entry.asset_key.to_user_string()] = float(seconds.value)
     return found
 
 

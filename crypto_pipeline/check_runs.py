@@ -63,7 +63,7 @@ class Scope:
 
     @property
     def commits(self) -> list[hudi_utils.Commit]:
-        """The commits that brought rows since then, as far as the timeline reaches; short ticks check none."""
+        """The commits that brought rows since then, as far as the timeline reaches; not every tick checks."""
         if self.after is None:
             return [self.commit]
         return hudi_utils.news(self.lake, self.spec, self.after, self.commit.completed)

@@ -14,13 +14,15 @@ from crypto_pipeline.tables import EACH_TICK, TABLES
 # Compares closed days with the archive when it is asked to, not in a tick.
 _NOT_IN_A_TICK = "quality_reconciliation"
 OTHERS = tuple(name for name in TABLES if name not in EACH_TICK and name != _NOT_IN_A_TICK)
+# The ledger looks at the letters of what came into bronze: trades that come between would be gaps without a cause.
+_SHARE_A_TURN = {"quality_completeness", "quality_gaps"}
 
 
 class Round(msgspec.Struct, frozen=True):
     """The last round that was begun: when, seconds since the epoch, and the tables it has still to take."""
 
-    begun_s: float
-    left: tuple[str, ...]
+    begun_s: float = 0
+    left: tuple[str, ...] = ()
 
     def now(self, now_s: float, every_s: float) -> Self:
         """Return the round of this time: another once this one is through and `every_s` have gone by.
@@ -33,17 +35,18 @@ class Round(msgspec.Struct, frozen=True):
         return type(self)(now_s, OTHERS)
 
     def portion(self, seconds: Mapping[str, float], most_s: float) -> tuple[str, ...]:
-        """Return the next tables: as many as take that long together, at least one if any is left.
+        """Return the next tables: as many as take that long together, at least one turn's if any is left.
 
         Args:
             seconds: what each took last; one that is not told counts as nothing.
             most_s: how long they may take.
         """
-        total_s = 0.0
+        total_s, turn = 0.0, 0
         for number, name in enumerate(self.left):
             total_s += seconds.get(name, 0)
-            if number and total_s > most_s:
-                return self.left[:number]
+            turn = turn if name in _SHARE_A_TURN else number
+            if turn and total_s > most_s:
+                return self.left[:turn]
         return self.left
 
     def without(self, taken: Collection[str]) -> Self:
@@ -54,9 +57,14 @@ class Round(msgspec.Struct, frozen=True):
 def turn_of(needs: Collection[str]) -> str | None:
     """Return the table at whose turn a check looks: the last one in a round that it needs.
 
-    Tables that every tick fills are looked at at the first turn; None of tables that no tick fills.
+    Checks of tables that every tick fills look at the first turns, a table's at each, for they scan the most;
+    None of tables that no tick fills.
     """
     turns = [name for name in OTHERS if name in needs]
     if turns:
         return turns[-1]
-    return OTHERS[0] if set(needs) <= set(EACH_TICK) else None
+    return max(
+        (OTHERS[EACH_TICK.index(name)] for name in needs if name in EACH_TICK),
+        key=OTHERS.index,
+        default=None,
+    )

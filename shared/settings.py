@@ -153,8 +153,9 @@ class SparkSettings(Section):
 class DagsterSettings(Section):
     """The Dagster web UI, when a tick of the lake begins, how much it takes, how long it is remembered.
 
-    Seconds from the beginning of a tick, which brings trades to the candles, to that of the next, and of a
-    round over the other tables; how long those may take that share a tick.
+    `trades_every_s`: seconds from the beginning of a tick, which brings trades to the candles, to that of the next.
+    `tick_every_s`: likewise of a round of ticks over all other tables.
+    `portion_s`: how long those of them may take that share a tick, their checks apart.
     """
 
     host: str = "127.0.0.1"

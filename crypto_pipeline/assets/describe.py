@@ -27,7 +27,7 @@ POOL = "lake"
 """One writer at a time: Hudi tables are written by one tick only."""
 
 STALE_AFTER = timedelta(minutes=15)
-"""A tick reports every table, idle ones too: this long without a report means that ticks fail or hang."""
+"""A round of ticks reports every table, idle ones too: this long without a report means that ticks fail or hang."""
 
 _FRESH = FreshnessPolicy.time_window(warn_window=STALE_AFTER / 3, fail_window=STALE_AFTER)
 Body = Callable[[LakehouseResource], MaterializeResult[None]]
@@ -40,7 +40,7 @@ def table_asset(spec: TableSpec, body: Body, after: tuple[str, ...] = ()) -> Ass
 
     Args:
         spec: the table.
-        body: fills it; every tick lets it.
+        body: fills it.
         after: names of assets that are no tables and feed it: it comes after them in one run.
     """
 

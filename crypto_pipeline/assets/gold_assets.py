@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
 from crypto_pipeline.assets.time_spans import rows_about
-from crypto_pipeline.gold_tables import MINUTE
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import (
     basis,
@@ -27,19 +26,20 @@ from crypto_pipeline.transforms import (
 from crypto_pipeline.utils import hudi_utils
 
 
-def _trades(increment: Increment) -> DataFrame:
-    """Return all trades of the minutes that new ones may change, and some more, see `gold.forms`.
+def _recent(increment: Increment) -> DataFrame | None:
+    """Return the trades about the minutes of new ones; None where commits do not tell what suffices."""
+    rows = rows_about(increment, gold.MINUTE_S, gold.NEAR_S)
+    return None if rows is None else increment.shared("recent", lambda: rows.select(gold.FORM))
 
-    What is read of a day is what its latest commits brought, as far as these tell that it suffices.
-    """
-    recent = rows_about(increment, gold.MINUTE_S, gold.NEAR_S)
+
+def _trades(increment: Increment, recent: DataFrame | None) -> DataFrame:
+    """Return all trades of the minutes that new ones may change, and some more, see `gold.forms`."""
     if recent is None:
         return increment.shared("days_trades", lambda: _days_trades(increment))
-    rows = increment.shared("recent_trades", lambda: recent.select(gold.FORM))
-    told = gold.touched(rows)
-    judged = gold.forms(rows, told.has_both_forms)
-    # Of one form there is nothing to judge: no more than another look at the same rows.
-    return increment.shared("judged", lambda: judged) if told.has_both_forms else judged
+    if not gold.has_both_forms(recent):
+        # There is nothing to judge: no more than another look at the same rows.
+        return gold.forms(recent, has_both=False)
+    return increment.shared("judged", lambda: gold.forms(recent))
 
 
 def _days_trades(increment: Increment) -> DataFrame:
@@ -51,25 +51,32 @@ def _days_trades(increment: Increment) -> DataFrame:
 
 
 def _ohlcv(increment: Increment) -> DataFrame:
-    trades = _trades(increment)
+    recent = _recent(increment)
+    trades = _trades(increment, recent)
     known = increment.around("gold_ohlcv")
+    # What was merged may have been moved, and then nothing new tells of the minute that it left.
+    near_s = gold.MOVED_S if recent is None else 0
     # Both are used several times in this one plan, and Spark would make each use anew.
-    minutes = increment.shared("minutes", lambda: gold.touched_minutes(trades.where("is_new")))
+    minutes = increment.shared(
+        "minutes", lambda: gold.touched_minutes(trades.where("is_new"), near_s)
+    )
     seconds = increment.shared(
         "seconds", lambda: gold.seconds_of_fills(gold.fills(trades), minutes)
     )
-    return gold.ohlcv(seconds, minutes, known, increment.row_order)
+    rows = gold.ohlcv(seconds, minutes, known, increment.row_order)
+    return rows if recent is not None else gold.only_changed(rows, known, "gold_ohlcv")
 
 
 def _volume_profile(increment: Increment) -> DataFrame:
     known = _known_profile(increment)
-    if known is None or _holds_minutes(known):
-        trades = _trades(increment)
+    if known is None or profile.is_made_of_minutes(known):
+        trades = _trades(increment, _recent(increment))
         changed = trades.where("is_new")
     else:
-        # A lake from before profiles were made of minutes: all of these days at once.
-        trades = changed = gold.forms(increment.whole())
-    minutes = increment.shared("changed_minutes", lambda: gold.changed_minutes(changed))
+        # What an older version has written of: all of these days at once.
+        whole = increment.whole()
+        trades = changed = gold.forms(whole, gold.has_both_forms(whole))
+    minutes = increment.shared("moved_minutes", lambda: gold.touched_minutes(changed, gold.MOVED_S))
     bins = increment.shared("minute_bins", lambda: profile.minute_bins(gold.fills(trades), minutes))
     rows = profile.volume_profile(bins, minutes, known, increment.row_order)
     return gold.only_changed(rows, known, "gold_volume_profile")
@@ -79,13 +86,6 @@ def _known_profile(increment: Increment) -> DataFrame | None:
     """Return what is known of the touched days' profiles: read once, used three times."""
     known = increment.around("gold_volume_profile")
     return None if known is None else increment.shared("known_profile", lambda: known)
-
-
-def _holds_minutes(known: DataFrame) -> bool:
-    """Tell whether all that is known of profiles has minutes."""
-    is_minute = F.col("session") == MINUTE
-    days = known.groupBy(*gold.KEY, "date").agg(F.bool_or(is_minute).alias("has_minutes"))
-    return days.where(~F.col("has_minutes")).isEmpty()
 
 
 def _candles(increment: Increment) -> DataFrame:

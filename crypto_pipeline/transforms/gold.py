@@ -25,9 +25,10 @@ KEY = ["exchange", "market", "symbol"]
 _WINDOW_KEY = [*KEY, "interval", "window"]
 MINUTE_S, QUARTER_S = 60, 900
 # The reach of a new trade beyond its own time, in seconds, with much room: the forms of one fill lie within
-# a tenth of one, and a correction moves a trade by less. `changed_minutes` reaches half as far, for it also
-# starts from forms that only share a span with a new one.
+# a tenth of one, and a correction moves a trade by less, `MOVED_S`, which also starts from forms that only share
+# a span with a new one.
 NEAR_S = 10
+MOVED_S = NEAR_S // 2
 FORM = [
     *KEY,
     "channel",
@@ -64,20 +65,14 @@ def window_start(time: Column, seconds: int | Column) -> Column:
     return F.timestamp_seconds(F.floor(F.unix_seconds(time) / seconds) * seconds)
 
 
-def touched_minutes(trades: DataFrame) -> DataFrame:
-    """Return (exchange, market, symbol, minute) of every minute that these trades fall in."""
-    minute = window_start(F.col("trade_time"), MINUTE_S).alias("minute")
-    return trades.select(*KEY, minute).distinct()
+def touched_minutes(trades: DataFrame, near_s: int = 0) -> DataFrame:
+    """Return (exchange, market, symbol, minute) of every minute that these trades fall in.
 
-
-def changed_minutes(trades: DataFrame) -> DataFrame:
-    """Return (exchange, market, symbol, window_start) of every minute that these trades may have changed.
-
-    Near the border of a minute also the other one: a correction may have moved a trade across it.
+    And of those that they would fall in `near_s` earlier or later: a correction may have moved them from there.
     """
-    numbers = _windows_about("trade_time", MINUTE_S, NEAR_S // 2)
+    numbers = _windows_about("trade_time", MINUTE_S, near_s)
     starts = F.array(*(F.timestamp_seconds(number * MINUTE_S) for number in numbers))
-    return trades.select(*KEY, F.explode(starts).alias("window_start")).distinct()
+    return trades.select(*KEY, F.explode(starts).alias("minute")).distinct()
 
 
 @dataclass(frozen=True)
@@ -105,6 +100,12 @@ def touched(trades: DataFrame) -> Touched:
     return Touched(quarters, len(instruments) < len(groups))
 
 
+def has_both_forms(trades: DataFrame) -> bool:
+    """Tell whether any instrument's trades came through both channels, see `Touched`."""
+    channels = trades.select(*KEY, "channel").distinct().collect()
+    return len({tuple(row[name] for name in KEY) for row in channels}) < len(channels)
+
+
 def about_quarters(trades: DataFrame, quarters: Collection[int]) -> DataFrame:
     """Return the trades in these quarters, and within `NEAR_S` about them, which may share a span."""
     starts = sorted(number for number in quarters if number - 1 not in quarters)
@@ -119,7 +120,9 @@ def about_quarters(trades: DataFrame, quarters: Collection[int]) -> DataFrame:
 
 def _windows_about(time: str, window_s: int, near_s: int) -> list[Column]:
     """Return the number of the window that so many seconds before a time lie in, and after it."""
-    return [F.floor((F.unix_seconds(time) + shift) / window_s) for shift in (-near_s, near_s)]
+    return [
+        F.floor((F.unix_seconds(time) + shift) / window_s) for shift in sorted({-near_s, near_s})
+    ]
 
 
 def _moment(second: int) -> Column:

@@ -80,12 +80,13 @@ def minute_bins(counted: DataFrame, minutes: DataFrame) -> DataFrame:
 
     Args:
         counted: all fills in these minutes, see `gold.fills`; more do no harm.
-        minutes: see `gold.changed_minutes`.
+        minutes: see `gold.touched_minutes`.
     """
     # Far fewer prices than fills: only these are asked for their bin.
     by_price = (
-        counted.withColumn("window_start", window_start(F.col("trade_time"), MINUTE_S))
-        .join(F.broadcast(minutes), _WINDOW, "left_semi")
+        counted.withColumn("minute", window_start(F.col("trade_time"), MINUTE_S))
+        .join(F.broadcast(minutes), [*KEY, "minute"], "left_semi")
+        .withColumnRenamed("minute", "window_start")
         .groupBy(*_WINDOW, "price")
         .agg(
             F.sum("quantity").alias("volume"),
@@ -114,11 +115,11 @@ def volume_profile(
 
     Args:
         new: the bins of the touched minutes, see `minute_bins`.
-        minutes: see `gold.changed_minutes`.
+        minutes: see `gold.touched_minutes`.
         known: rows of `gold_volume_profile` of the same days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    told = minutes.withColumn("session", F.lit(MINUTE))
+    told = minutes.withColumnRenamed("minute", "window_start").withColumn("session", F.lit(MINUTE))
     quarters, in_quarters = _composed(_all(new, told, known, MINUTE), told, {QUARTER: QUARTER_S})
     longer, in_longer = _composed(_all(in_quarters, quarters, known, QUARTER), quarters, _LONGER)
     bins = new.unionByName(in_quarters).unionByName(in_longer)
@@ -131,6 +132,19 @@ def volume_profile(
         _mark, schema(_TABLE, _BINS + _MARKS)
     )
     return finished(rows, _TABLE, row_order)
+
+
+def is_made_of_minutes(known: DataFrame) -> bool:
+    """Tell whether each known day has as many fills in its minutes as in all.
+
+    It has not where an older version has written of it.
+    """
+    counts = (
+        F.sum(F.when(F.col("session") == name, F.col("trade_count"))).alias(name)
+        for name in (MINUTE, DAY)
+    )
+    days = known.groupBy(*KEY, "date").agg(*counts)
+    return days.where(~F.col(MINUTE).eqNullSafe(F.col(DAY))).isEmpty()
 
 
 def _all(new: DataFrame, told: DataFrame, known: DataFrame | None, session: str) -> DataFrame:

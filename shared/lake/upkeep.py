@@ -13,7 +13,7 @@ carries it out; both compute it here. The rules:
    its replaced files would be read again.
 
 A table is looked at three times an hour, so its timeline stays within `ACTIVE` + 20 writes and a few cleans,
-below 100; of the three that short ticks write too, within `ACTIVE` + 40.
+below 100; of those that every tick writes, within `ACTIVE` + 40.
 """
 
 from collections import defaultdict

@@ -179,7 +179,7 @@ def kill_and_judge(
     verdict: Verdict, runs: Runs, ours: Lake, point: Point, number: int, published: int
 ) -> None:
     """Kill a job at its point for the number-th time, run it again, and compare with the truth."""
-    tables = TICKS[number % len(TICKS)] if point.job == JOB else ()
+    tables = TICKS[(POINTS.index(point) + number) % len(TICKS)] if point.job == JOB else ()
     if point.job != JOB:
         assert runs.whole(JOB)
     begun = time.monotonic()

@@ -172,7 +172,7 @@ def test_offsets_that_expired_unread_are_out_of_balance(
     admin = AdminClient({"bootstrap.servers": lake.bootstrap})
     (future,) = admin.delete_records([TopicPartition(TRADES_TOPIC, partition, 3)]).values()
     future.result(30)
-    # A short tick checks nothing; what it met is told by the next whole one.
+    # Not every tick checks; what one met is told by the next that does.
     lake.tick("bronze_trades")
     lake.publish([trade(5, 0)])
     assert reds(verdicts(lake, instance, *tables)) == {

@@ -76,13 +76,14 @@ def test_minutes_make_the_days_that_all_trades_at_once_make(
     lake: Lake, beside: Callable[[str], Lake], tmp_path: Path
 ) -> None:
     steps = ("bronze_trades", "silver_trades", *TABLES_MADE)
-    border, late = 14 * HOUR_US, 3 * HOUR_US
-    moved = trade(200, border, "5")
+    border, another, late = 14 * HOUR_US, 16 * HOUR_US, 3 * HOUR_US
+    moved = trade(200, another, "5")
     lake.publish(
         [
             trade(50, border - HOUR_US // 2, "1"),
             aggregate(10, border - 50_000, "3", 100, 101),
             moved,
+            trade(201, another + 100_000, "4"),
             trade(300, 15 * HOUR_US, "1"),
         ]
     )
@@ -102,9 +103,6 @@ def test_minutes_make_the_days_that_all_trades_at_once_make(
     assert len({row[3] for row in at_once}) == 6, "minutes, quarters, hours, two thirds and the day"
     assert facts(lake, "gold_volume_profile") == at_once
     assert facts(others["old"], "gold_volume_profile") == at_once
-    days = "interval = '1d'"
-    told, expected = (
-        [row.volume for row in of.read("gold_ohlcv").where(days).collect()]
-        for of in (lake, others["again"])
-    )
-    assert told == expected == [1 + 1 + 2 + 5 + 1 + 7]
+    assert facts(lake, "gold_ohlcv") == facts(others["again"], "gold_ohlcv")
+    (day,) = lake.read("gold_ohlcv").where("interval = '1d'").collect()
+    assert day.volume == 1 + 1 + 2 + 5 + 4 + 1 + 7

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from dagster import (
+    AssetCheckKey,
     AssetMaterialization,
     AssetsDefinition,
     DagsterInstance,
@@ -153,6 +154,42 @@ def test_a_round_begins_a_minute_after_the_one_before_and_trades_come_between(
     assert tables(asked(instance, next_tick, cursor(between))) == OTHERS
 
 
+def test_a_round_that_is_due_does_not_wait_for_the_trades(instance, monkeypatch):
+    first = cursor(asked(instance, next_tick))
+    at(monkeypatch, ended(instance, JOB), 10)
+    monkeypatch.setenv("CRYPTO_DAGSTER__TICK_EVERY_S", "5")
+    assert tables(asked(instance, next_tick, first)) == OTHERS
+    monkeypatch.setenv("CRYPTO_DAGSTER__TICK_EVERY_S", "11")
+    assert asked(instance, next_tick, first) == "the last tick began 10 s ago"
+
+
+def test_where_trades_are_to_come_more_rarely_than_rounds_they_come_with_these(
+    instance, monkeypatch
+):
+    monkeypatch.setenv("CRYPTO_DAGSTER__TRADES_EVERY_S", "300")
+    took(instance, dict.fromkeys(OTHERS, 100.0))
+    first = asked(instance, next_tick)
+    at(monkeypatch, ended(instance, JOB), 60)
+    assert tables(asked(instance, next_tick, cursor(first))) == OTHERS[1:2]
+
+
+def test_the_time_of_a_portion_is_a_setting(instance, monkeypatch):
+    took(instance, dict.fromkeys(OTHERS, 4.0))
+    monkeypatch.setenv("CRYPTO_DAGSTER__PORTION_S", "21")
+    assert tables(asked(instance, next_tick)) == OTHERS[:5]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"seconds": "long"}])
+def test_a_table_that_is_reported_by_hand_holds_up_no_tick(instance, metadata):
+    instance.report_runless_asset_event(AssetMaterialization(OTHERS[0], metadata=metadata))
+    assert tables(asked(instance, next_tick)) == OTHERS
+
+
+@pytest.mark.parametrize("written", ["garbage", '{"begun_s":"x"}', '{"another":1}'])
+def test_a_cursor_of_another_version_begins_a_round(instance, written):
+    assert tables(asked(instance, next_tick, written)) == OTHERS
+
+
 def test_what_takes_long_is_taken_a_portion_at_a_time_and_each_table_once(instance, monkeypatch):
     took(instance, dict.fromkeys(OTHERS, 3.0))
     begun_ns, taken, last = time.time_ns(), [], None
@@ -162,7 +199,7 @@ def test_what_takes_long_is_taken_a_portion_at_a_time_and_each_table_once(instan
         taken.append(tables(said))
         last = cursor(said)
         ended(instance, JOB)
-    assert [len(names) for names in taken] == [3, 3, 3, 3, 3, 3, 2]
+    assert [len(names) for names in taken] == [3, 3, 3, 3, 3, 2, 3], "the ledger's three together"
     assert tuple(name for names in taken for name in names) == OTHERS
     at(monkeypatch, begun_ns, 340)
     assert tables(asked(instance, next_tick, last)) == OTHERS[:3]
@@ -172,10 +209,15 @@ def test_each_check_of_a_tick_looks_once_in_a_round_after_the_tables_that_it_nee
     took(instance, dict.fromkeys(OTHERS, 100.0))
     looked: list[str] = []
     last = None
-    for name in OTHERS:
+    graph, filled = defs.resolve_asset_graph(), {*EACH_TICK}
+    while not filled >= {*OTHERS}:
         said = asked(instance, next_tick, last)
-        assert tables(said) == (name,)
-        looked += checks(said)
+        assert not filled & {*tables(said)}
+        filled.update(tables(said))
+        for key in checks(said):
+            needs = graph.get(AssetCheckKey.from_user_string(key)).parent_entity_keys
+            assert {need.to_user_string() for need in needs} <= filled
+            looked.append(key)
         last = cursor(said)
     layer = defs.resolve_job_def(JOB).asset_layer.asset_graph
     assert sorted(looked) == sorted(key.to_user_string() for key in layer.asset_check_keys)

@@ -1,4 +1,5 @@
 from crypto_pipeline.rounds import OTHERS, Round, turn_of
+from crypto_pipeline.tables import EACH_TICK
 from tests.unit.crypto_pipeline.test_definitions import GRAPH
 
 EVERY_S = 60.0
@@ -20,6 +21,13 @@ def test_as_many_tables_share_a_tick_as_take_the_time_together():
     assert Round(0, ()).portion(seconds, 10) == ()
 
 
+def test_trades_do_not_come_between_letters_and_the_ledger():
+    left = ("gold_daily_summary", "quality_dead_letters", "quality_completeness", "quality_gaps")
+    seconds = dict.fromkeys(left, 6.0)
+    assert Round(0, left).portion(seconds, 13) == left[:1]
+    assert Round(0, left[1:]).portion(seconds, 13) == left[1:]
+
+
 def test_another_round_begins_once_this_one_is_through_and_the_time_has_come():
     through, amid = Round(100, ()), Round(100, OTHERS[-2:])
     assert through.now(159, EVERY_S) == through
@@ -38,5 +46,6 @@ def test_a_table_of_another_version_is_passed_over():
 def test_a_check_looks_at_the_last_turn_of_the_tables_that_it_needs():
     assert turn_of({"bronze_depth", "quality_dead_letters"}) == "quality_dead_letters"
     assert turn_of({"gold_ohlcv", "silver_klines"}) == "silver_klines"
-    assert turn_of({"bronze_trades", "gold_volume_profile"}) == OTHERS[0]
+    assert turn_of({"bronze_trades", "gold_volume_profile"}) == OTHERS[3]
+    assert len({turn_of({name}) for name in EACH_TICK}) == len(EACH_TICK)
     assert turn_of({"quality_reconciliation"}) is None
