@@ -76,7 +76,7 @@ def test_minutes_make_the_days_that_all_trades_at_once_make(
     lake: Lake, beside: Callable[[str], Lake], tmp_path: Path
 ) -> None:
     steps = ("bronze_trades", "silver_trades", *TABLES_MADE)
-    border, another, late = 14 * HOUR_US, 16 * HOUR_US, 3 * HOUR_US
+    border, another, late = 14 * HOUR_US, 12 * HOUR_US, 3 * HOUR_US
     moved = trade(200, another, "5")
     lake.publish(
         [
