@@ -38,6 +38,7 @@ SYMBOLS, ROWS_EACH = 50, 40
 EVERY = 20
 DAY, NEXT_DAY = date(2024, 8, 8), date(2024, 8, 9)
 APPENDED, UPSERTED = TABLES["bronze_trades"], TABLES["silver_trades"]
+_GENERATIONS = 2
 
 
 @dataclass
@@ -88,9 +89,9 @@ def heap_mib(spark: SparkSession, server: int) -> float:
         text=True,
         check=True,
     ).stdout
-    found = re.search(r"used (\d+)K", told)
-    assert found is not None, told
-    return int(found[1]) / 1024
+    used = re.findall(r"(?:PSYoungGen|ParOldGen) .*used (\d+)K", told)
+    assert len(used) == _GENERATIONS, told
+    return sum(map(int, used)) / 1024
 
 
 def maintained(spark: SparkSession, lake: str, today: date) -> int:
