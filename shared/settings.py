@@ -162,7 +162,7 @@ class DagsterSettings(Section):
     port: Port = 3000
     tick_every_s: Annotated[float, Field(ge=1, le=300)] = 60
     trades_every_s: Annotated[float, Field(ge=5, le=300)] = 30
-    portion_s: Annotated[float, Field(ge=0, le=300)] = 10
+    portion_s: Annotated[float, Field(ge=0, le=300)] = 5
     max_rows_per_tick: Annotated[int, Field(ge=1000)] = 2_000_000
     keep_runs_h: Annotated[float, Field(ge=1)] = 24
     heal_days: Annotated[int, Field(ge=1, le=3650)] = 31

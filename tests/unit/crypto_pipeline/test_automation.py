@@ -191,7 +191,7 @@ def test_a_cursor_of_another_version_begins_a_round(instance, written):
 
 
 def test_what_takes_long_is_taken_a_portion_at_a_time_and_each_table_once(instance, monkeypatch):
-    took(instance, dict.fromkeys(OTHERS, 3.0))
+    took(instance, dict.fromkeys(OTHERS, 1.5))
     begun_ns, taken, last = time.time_ns(), [], None
     for number in range(7):
         at(monkeypatch, begun_ns, 40 * number)
