@@ -1,6 +1,6 @@
 """When the lake moves: tick after tick, upkeep, and a healing when a gap stays open; one of each at a time.
 
-Every tick brings new trades to the candles, and then to a portion of the other tables, see `rounds`.
+Every tick brings new trades to the candles, and then takes a portion of the other tables, see `rounds`.
 
 Past days from the archive, and the comparison of a closed day with it, are started by hand or by config.
 """
@@ -40,6 +40,8 @@ from crypto_pipeline.rounds import OTHERS, Round, turn_of
 from crypto_pipeline.tables import EACH_TICK
 
 JOB = "lake_tick"
+TICK_TAG = "lake/tick"
+"""config/dagster.yaml has one run with this tag at a time; the next one waits in its queue."""
 HEAL_JOB = "heal"
 _BACKFILL_S = 7 * 24 * 3600
 _ARCHIVE, _HEALING = AssetSelection.assets("archive_days"), AssetSelection.assets("healing")
@@ -51,8 +53,7 @@ lake_tick = define_asset_job(
     JOB,
     selection=_TABLES,
     executor_def=in_process_executor,
-    # config/dagster.yaml has one run with this tag at a time; the next one waits in its queue.
-    tags={"lake/tick": "true"},
+    tags={TICK_TAG: "true"},
     description="Kafka to bronze, bronze to silver, silver to gold, then the checks; of itself a portion"
     " at a time, started by hand all of it",
 )

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from operator import and_, or_
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import NOTIONAL, VOLUME
@@ -95,14 +95,17 @@ def touched(trades: DataFrame) -> Touched:
         for number in _windows_about("trade_time", QUARTER_S, NEAR_S)
     )
     groups = trades.groupBy(*KEY, "channel").agg(early.alias("early"), late.alias("late")).collect()
-    instruments = {tuple(group[name] for name in KEY) for group in groups}
     quarters = frozenset(number for group in groups for number in (*group["early"], *group["late"]))
-    return Touched(quarters, len(instruments) < len(groups))
+    return Touched(quarters, _come_twice(groups))
 
 
 def has_both_forms(trades: DataFrame) -> bool:
     """Tell whether any instrument's trades came through both channels, see `Touched`."""
-    channels = trades.select(*KEY, "channel").distinct().collect()
+    return _come_twice(trades.select(*KEY, "channel").distinct().collect())
+
+
+def _come_twice(channels: Collection[Row]) -> bool:
+    """Tell whether an instrument stands in more than one of these rows, one for each of its channels."""
     return len({tuple(row[name] for name in KEY) for row in channels}) < len(channels)
 
 

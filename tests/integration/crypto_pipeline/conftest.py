@@ -21,7 +21,7 @@ from crypto_pipeline.assets.silver_assets import SILVER
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.tables import BRONZE_FEEDS, TABLES
 from crypto_pipeline.utils import hudi_utils
-from shared.market.events import Event
+from shared.market.events import Event, Origin, Side, Trade
 from shared.market.instruments import Exchange, Instrument, Market, Subscription
 from shared.market.recording import read_frames
 from shared.market.topics import Feed, topic_name
@@ -126,6 +126,20 @@ def beside(
         return open_lake(lake.bootstrap, spark_server, spark, tmp_path / name, monkeypatch)
 
     return opened
+
+
+def bought(origin: Origin, number: int, at_us: int, price: str, quantity: str) -> Trade:
+    """Return a taker's buy, received as it happened."""
+    return Trade(
+        origin=origin,
+        received_ns=at_us * 1000,
+        event_time=at_us,
+        trade_id=str(number),
+        price=price,
+        quantity=quantity,
+        side=Side.BUY,
+        trade_time=at_us,
+    )
 
 
 def recorded_events(market: Market, *files: str) -> list[Event]:

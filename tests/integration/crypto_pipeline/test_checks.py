@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,10 +13,10 @@ from msgspec import structs
 from crypto_pipeline import check_runs
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.definitions import TICK_ASSETS
-from shared.market.events import Kline, Origin, Side, Source, Trade
+from shared.market.events import Kline, Origin, Source, Trade
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import Feed
-from tests.integration.crypto_pipeline.conftest import TRADES_TOPIC, Lake
+from tests.integration.crypto_pipeline.conftest import TRADES_TOPIC, Lake, bought
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]
 
@@ -32,17 +31,7 @@ Verdicts = dict[tuple[str, str], AssetCheckEvaluation]
 
 
 def trade(number: int, minute: int) -> Trade:
-    at = START_US + minute * MINUTE_US + number
-    return Trade(
-        origin=ORIGIN,
-        received_ns=at * 1000,
-        event_time=at,
-        trade_id=str(number),
-        price=Decimal(100 + number),
-        quantity=Decimal(1),
-        side=Side.BUY,
-        trade_time=at,
-    )
+    return bought(ORIGIN, number, START_US + minute * MINUTE_US + number, str(100 + number), "1")
 
 
 def candle(minute: int, first: int, last: int, **wrong: Any) -> Kline:

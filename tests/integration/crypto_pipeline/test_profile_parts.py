@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
-from shared.market.events import AggregateTrade, Origin, Side, Source, Trade
+from shared.market.events import AggregateTrade, Origin, Source, Trade
 from shared.market.instruments import Exchange, Market
-from tests.integration.crypto_pipeline.conftest import Lake
+from tests.integration.crypto_pipeline.conftest import Lake, bought
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]
 
@@ -31,17 +31,7 @@ TABLES_MADE = "gold_ohlcv", "gold_volume_profile"
 
 
 def trade(number: int, at_us: int, quantity: str) -> Trade:
-    at = MIDNIGHT_US + at_us
-    return Trade(
-        origin=ORIGIN,
-        received_ns=at * 1000,
-        event_time=at,
-        trade_id=str(number),
-        price=str(60_000 + number),
-        quantity=quantity,
-        side=Side.BUY,
-        trade_time=at,
-    )
+    return bought(ORIGIN, number, MIDNIGHT_US + at_us, str(60_000 + number), quantity)
 
 
 def aggregate(number: int, at_us: int, quantity: str, first: int, last: int) -> AggregateTrade:

@@ -1,5 +1,6 @@
 """When a tick or a healing starts, in a real Dagster instance; the lake is not there, so nothing is open."""
 
+import shutil
 import time
 from collections.abc import Iterator
 
@@ -19,12 +20,13 @@ from dagster import (
 )
 
 from crypto_pipeline.assets.describe import table_asset
-from crypto_pipeline.automation import HEAL_JOB, JOB, heal_open_gaps, next_tick
+from crypto_pipeline.automation import HEAL_JOB, JOB, TICK_TAG, heal_open_gaps, next_tick
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.rounds import OTHERS
 from crypto_pipeline.tables import EACH_TICK, TABLES, TableSpec
 from shared.clock import SettableClock
+from tests.conftest import REPO
 
 
 @pytest.fixture
@@ -254,3 +256,12 @@ def test_a_tick_leaves_healing_out_and_a_healing_does_all_that_a_tick_does():
         for job in ("lake_tick", HEAL_JOB)
     }
     assert keys[HEAL_JOB] - keys["lake_tick"] == {"healing"}
+
+
+def test_dagsters_queue_lets_one_tick_run_at_a_time(tmp_path):
+    shutil.copy(REPO / "config" / "dagster.yaml", tmp_path)
+    with DagsterInstance.from_config(str(tmp_path)) as configured:
+        queue = configured.get_concurrency_config().run_queue_config
+    assert queue is not None
+    assert queue.tag_concurrency_limits == [{"key": TICK_TAG, "limit": 1}]
+    assert TICK_TAG in defs.resolve_job_def(JOB).tags
