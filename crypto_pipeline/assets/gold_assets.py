@@ -15,39 +15,42 @@ from crypto_pipeline.transforms import (
     correlation,
     daily,
     episodes,
-    gold,
+    fills,
     indicators,
     liquidity,
+    ohlcv,
     profile,
     series,
     spikes,
     volatility,
 )
+from crypto_pipeline.transforms.gold_rows import only_changed
+from crypto_pipeline.transforms.windows import MINUTE_S, touched_minutes
 from crypto_pipeline.utils import hudi_utils
 
 
 def _recent(increment: Increment) -> DataFrame | None:
     """Return the trades about the minutes of new ones; None where commits do not tell what suffices."""
-    rows = rows_about(increment, gold.MINUTE_S, gold.NEAR_S)
-    return None if rows is None else increment.shared("recent", lambda: rows.select(gold.FORM))
+    rows = rows_about(increment, MINUTE_S, fills.NEAR_S)
+    return None if rows is None else increment.shared("recent", lambda: rows.select(fills.FORM))
 
 
 def _trades(increment: Increment, recent: DataFrame | None) -> DataFrame:
-    """Return all trades of the minutes that new ones may change, and some more, see `gold.forms`."""
+    """Return all trades of the minutes that new ones may change, and some more, see `fills.forms`."""
     if recent is None:
         return increment.shared("days_trades", lambda: _days_trades(increment))
-    if not gold.has_both_forms(recent):
+    if not fills.has_both_forms(recent):
         # There is nothing to judge: no more than another look at the same rows.
-        return gold.forms(recent, has_both=False)
-    return increment.shared("judged", lambda: gold.forms(recent))
+        return fills.forms(recent, has_both=False)
+    return increment.shared("judged", lambda: fills.forms(recent))
 
 
 def _days_trades(increment: Increment) -> DataFrame:
     trades = increment.whole()
-    told = gold.touched(trades)
+    told = fills.touched(trades)
     if increment.after is not None:
-        trades = gold.about_quarters(trades, told.quarters)
-    return gold.forms(trades, told.has_both_forms)
+        trades = fills.about_quarters(trades, told.quarters)
+    return fills.forms(trades, told.has_both_forms)
 
 
 def _ohlcv(increment: Increment) -> DataFrame:
@@ -55,16 +58,14 @@ def _ohlcv(increment: Increment) -> DataFrame:
     trades = _trades(increment, recent)
     known = increment.around("gold_ohlcv")
     # What was merged may have been moved, and then nothing new tells of the minute that it left.
-    near_s = gold.MOVED_S if recent is None else 0
+    near_s = fills.MOVED_S if recent is None else 0
     # Both are used several times in this one plan, and Spark would make each use anew.
-    minutes = increment.shared(
-        "minutes", lambda: gold.touched_minutes(trades.where("is_new"), near_s)
-    )
+    minutes = increment.shared("minutes", lambda: touched_minutes(trades.where("is_new"), near_s))
     seconds = increment.shared(
-        "seconds", lambda: gold.seconds_of_fills(gold.fills(trades), minutes)
+        "seconds", lambda: ohlcv.seconds_of_fills(fills.counted(trades), minutes)
     )
-    rows = gold.ohlcv(seconds, minutes, known, increment.row_order)
-    return rows if recent is not None else gold.only_changed(rows, known, "gold_ohlcv")
+    rows = ohlcv.ohlcv(seconds, minutes, known, increment.row_order)
+    return rows if recent is not None else only_changed(rows, known, "gold_ohlcv")
 
 
 def _volume_profile(increment: Increment) -> DataFrame:
@@ -75,11 +76,13 @@ def _volume_profile(increment: Increment) -> DataFrame:
     else:
         # What an older version has written of: all of these days at once.
         whole = increment.whole()
-        trades = changed = gold.forms(whole, gold.has_both_forms(whole))
-    minutes = increment.shared("moved_minutes", lambda: gold.touched_minutes(changed, gold.MOVED_S))
-    bins = increment.shared("minute_bins", lambda: profile.minute_bins(gold.fills(trades), minutes))
+        trades = changed = fills.forms(whole, fills.has_both_forms(whole))
+    minutes = increment.shared("moved_minutes", lambda: touched_minutes(changed, fills.MOVED_S))
+    bins = increment.shared(
+        "minute_bins", lambda: profile.minute_bins(fills.counted(trades), minutes)
+    )
     rows = profile.volume_profile(bins, minutes, known, increment.row_order)
-    return gold.only_changed(rows, known, "gold_volume_profile")
+    return only_changed(rows, known, "gold_volume_profile")
 
 
 def _known_profile(increment: Increment) -> DataFrame | None:
@@ -149,7 +152,7 @@ def _funding_basis(increment: Increment) -> DataFrame | None:
         increment.row_order,
     )
     known = increment.around("gold_funding_basis", parts=parts)
-    return gold.only_changed(rows, known, "gold_funding_basis")
+    return only_changed(rows, known, "gold_funding_basis")
 
 
 def _daily_summary(increment: Increment) -> DataFrame:
@@ -159,7 +162,7 @@ def _daily_summary(increment: Increment) -> DataFrame:
         increment.around("gold_volume_spikes"),
         increment.row_order,
     )
-    return gold.only_changed(rows, increment.around("gold_daily_summary"), "gold_daily_summary")
+    return only_changed(rows, increment.around("gold_daily_summary"), "gold_daily_summary")
 
 
 GOLD: dict[str, Build] = {

@@ -16,7 +16,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import PRICE
-from crypto_pipeline.transforms.gold import KEY, finished, window_start
+from crypto_pipeline.transforms.gold_rows import KEY, finished
+from crypto_pipeline.transforms.windows import window_start
 from shared.market.instruments import Market
 
 _MINUTE = [*KEY, "window_start"]

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import CORRELATION_WINDOWS
-from crypto_pipeline.transforms.gold import KEY, finished, schema
+from crypto_pipeline.transforms.gold_rows import KEY, finished, schema
 from crypto_pipeline.transforms.series import INTERVAL_SECONDS, Flags, Values, units
 
 STEP_S = 300

@@ -10,7 +10,7 @@ The spread is that of `gold_book_metrics`, over the seconds of the day that have
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from crypto_pipeline.transforms.gold import KEY, finished
+from crypto_pipeline.transforms.gold_rows import KEY, finished
 from crypto_pipeline.transforms.volatility import MINUTES_PER_YEAR
 
 _DAY = [*KEY, "date"]

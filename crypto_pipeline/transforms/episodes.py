@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import EpisodeState
-from crypto_pipeline.transforms.gold import KEY, finished, schema
+from crypto_pipeline.transforms.gold_rows import KEY, finished, schema
 
 USUAL_S = 600
 MIN_OBSERVED = 60

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import PRICE
-from crypto_pipeline.transforms.gold import KEY, finished, schema
+from crypto_pipeline.transforms.gold_rows import KEY, finished, schema
 from crypto_pipeline.transforms.series import (
     INTERVAL_SECONDS,
     Values,

@@ -23,7 +23,7 @@ from crypto_pipeline.gold_tables import BANDS_BPS, SLIPPAGE_NOTIONALS
 from crypto_pipeline.schemas import MID, NOTIONAL, PRICE, VOLUME
 from crypto_pipeline.transforms import contracts
 from crypto_pipeline.transforms.book import LEVEL_COUNT
-from crypto_pipeline.transforms.gold import finished
+from crypto_pipeline.transforms.gold_rows import finished
 
 _BPS = 10_000
 

@@ -23,15 +23,9 @@ from pyspark.sql import functions as F
 
 from crypto_pipeline.gold_tables import DAY, HOUR, MINUTE, QUARTER, THIRDS
 from crypto_pipeline.schemas import NOTIONAL, PRICE, VOLUME
-from crypto_pipeline.transforms.gold import (
-    KEY,
-    MINUTE_S,
-    QUARTER_S,
-    finished,
-    schema,
-    window_start,
-    with_windows,
-)
+from crypto_pipeline.transforms.fills import QUARTER_S
+from crypto_pipeline.transforms.gold_rows import KEY, finished, schema
+from crypto_pipeline.transforms.windows import MINUTE_S, window_start, with_windows
 
 VALUE_SHARE = Fraction(7, 10)
 _BINS_PER_PRICE = 2000
@@ -79,8 +73,8 @@ def minute_bins(counted: DataFrame, minutes: DataFrame) -> DataFrame:
     """Return the bins of some minutes.
 
     Args:
-        counted: all fills in these minutes, see `gold.fills`; more do no harm.
-        minutes: see `gold.touched_minutes`.
+        counted: all fills in these minutes, see `fills.counted`; more do no harm.
+        minutes: see `windows.touched_minutes`.
     """
     # Far fewer prices than fills: only these are asked for their bin.
     by_price = (
@@ -115,7 +109,7 @@ def volume_profile(
 
     Args:
         new: the bins of the touched minutes, see `minute_bins`.
-        minutes: see `gold.touched_minutes`.
+        minutes: see `windows.touched_minutes`.
         known: rows of `gold_volume_profile` of the same days, None while there are none.
         row_order: greater than that of any row written before.
     """

@@ -13,7 +13,7 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from crypto_pipeline.transforms.gold import KEY
+from crypto_pipeline.transforms.gold_rows import KEY
 
 Times = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]

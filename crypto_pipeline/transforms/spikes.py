@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from crypto_pipeline.schemas import VOLUME
-from crypto_pipeline.transforms.gold import KEY, finished, schema
+from crypto_pipeline.transforms.gold_rows import KEY, finished, schema
 from crypto_pipeline.transforms.series import INTERVAL_SECONDS, by_group, is_touched
 
 THRESHOLD = 2.0

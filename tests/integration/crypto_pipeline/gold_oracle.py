@@ -23,13 +23,15 @@ from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import (
     correlation,
     daily,
-    gold,
     indicators,
+    ohlcv,
     profile,
     series,
     spikes,
     volatility,
 )
+from crypto_pipeline.transforms.fills import counted, forms
+from crypto_pipeline.transforms.windows import touched_minutes
 from shared.settings import load_settings
 from tests import gold_reference
 from tests.generated_trades import generate
@@ -113,10 +115,10 @@ def compute(spark: SparkSession, trades: DataFrame, folder: Path) -> dict[str, p
         found[name] = table.with_columns(*decimals, pl.col(pl.Datetime).dt.epoch("s"))
         return spark.read.parquet(path)
 
-    fills = gold.fills(gold.forms(trades.withColumn("is_new", F.lit(True))))
-    minutes = gold.touched_minutes(trades)
-    seconds = gold.seconds_of_fills(fills, minutes)
-    candles = kept("gold_ohlcv", gold.ohlcv(seconds, minutes, None, 1))
+    fills = counted(forms(trades.withColumn("is_new", F.lit(True))))
+    minutes = touched_minutes(trades)
+    seconds = ohlcv.seconds_of_fills(fills, minutes)
+    candles = kept("gold_ohlcv", ohlcv.ohlcv(seconds, minutes, None, 1))
     marked = series.candles(candles.withColumn("is_new", F.lit(True)))
     bins = profile.minute_bins(fills, minutes)
     kept("gold_volume_profile", profile.volume_profile(bins, minutes, None, 1))
@@ -140,7 +142,7 @@ def judge(fills: pl.DataFrame, found: dict[str, pl.DataFrame]) -> Iterator[Verdi
     yield judge_days(candles, found["gold_daily_summary"], found["gold_volume_spikes"])
 
 
-def counted(generated: pl.DataFrame) -> pl.DataFrame:
+def wanted_fills(generated: pl.DataFrame) -> pl.DataFrame:
     """Return the fills that gold must count, in the order of trading, with their exact notional."""
     notional = pl.col("price").cast(pl.Int128) * pl.col("quantity")
     return (
@@ -354,7 +356,7 @@ def run(spark: SparkSession, count: int, folder: Path) -> Iterator[Verdict]:
     file = folder / "trades.parquet"
     generated.write_parquet(file, row_group_size=500_000)
     found = compute(spark, silver(spark, file), folder)
-    yield from judge(counted(generated), found)
+    yield from judge(wanted_fills(generated), found)
 
 
 def main() -> None:

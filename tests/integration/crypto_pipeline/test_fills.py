@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from crypto_pipeline.tables import TABLES
-from crypto_pipeline.transforms import gold
+from crypto_pipeline.transforms import fills
 from tests import fill_cases
 
 pytestmark = pytest.mark.spark
@@ -27,7 +27,7 @@ def trades(spark: SparkSession) -> DataFrame:
 @pytest.fixture(scope="module")
 def counted(trades: DataFrame) -> Fills:
     found: Fills = defaultdict(list)
-    for row in gold.fills(gold.forms(trades)).collect():
+    for row in fills.counted(fills.forms(trades)).collect():
         found[row.symbol].append((row.trade_sequence, row.fill_count))
         assert int(row.first_trade_id) == row.trade_sequence
         assert int(row.last_trade_id) == row.trade_sequence + row.fill_count - 1
@@ -37,14 +37,16 @@ def counted(trades: DataFrame) -> Fills:
 def test_one_form_alone_is_counted_as_if_there_might_be_another(trades: DataFrame) -> None:
     for channel in ("trade", "aggTrade"):
         alone = trades.where(F.col("channel") == channel)
-        found = gold.touched(alone)
+        found = fills.touched(alone)
         assert not found.has_both_forms
-        quarter = int(fill_cases.TIME.timestamp()) // gold.QUARTER_S
+        quarter = int(fill_cases.TIME.timestamp()) // fills.QUARTER_S
         assert found.quarters == {quarter - 1, quarter}
-        judged, told = (sorted(gold.forms(alone, has_both).collect()) for has_both in (True, False))
+        judged, told = (
+            sorted(fills.forms(alone, has_both).collect()) for has_both in (True, False)
+        )
         assert told == judged
         assert {row.is_counted for row in told} == ({True, False} if channel == "trade" else {True})
-    assert gold.touched(trades).has_both_forms
+    assert fills.touched(trades).has_both_forms
 
 
 @pytest.mark.parametrize("symbol", fill_cases.CASES)

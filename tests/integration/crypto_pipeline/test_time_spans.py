@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from crypto_pipeline.assets.increments import Increment
 from crypto_pipeline.assets.time_spans import rows_about
 from crypto_pipeline.tables import TABLES
-from crypto_pipeline.transforms import gold
+from crypto_pipeline.transforms import fills, windows
 from crypto_pipeline.utils import hudi_utils
 from tests.integration.crypto_pipeline.conftest import Lake
 from tests.integration.crypto_pipeline.test_profile_parts import (
@@ -31,7 +31,7 @@ def read_last(of: Lake) -> set[str] | None:
         item.completed for item in reversed(hudi_utils.commits(of.lakehouse.lake, source)[:2])
     )
     increment = Increment(of.lakehouse, source, after, until)
-    rows = rows_about(increment, gold.MINUTE_S, gold.NEAR_S)
+    rows = rows_about(increment, windows.MINUTE_S, fills.NEAR_S)
     return None if rows is None else {row.trade_id for row in rows.collect()}
 
 

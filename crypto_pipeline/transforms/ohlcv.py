@@ -1,0 +1,123 @@
+"""Candles from fills. Pure.
+
+Windows are cut by trade time. The 1s candles come from fills, 1m candles from those, and longer ones from
+1m candles, which loses nothing: first, last, minimum, maximum and exact sums compose.
+"""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from crypto_pipeline.schemas import NOTIONAL, VOLUME
+from crypto_pipeline.transforms import contracts
+from crypto_pipeline.transforms.gold_rows import KEY, finished
+from crypto_pipeline.transforms.windows import MINUTE_S, WINDOW_KEY, window_start, with_windows
+
+LONGER_INTERVALS = {"5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
+
+
+def seconds_of_fills(counted: DataFrame, minutes: DataFrame) -> DataFrame:
+    """Return the 1s candles of some minutes; `window` is their start, `base` of contracts their exact volume.
+
+    Args:
+        counted: all fills in these minutes, see `fills.counted`; more do no harm.
+        minutes: see `windows.touched_minutes`.
+    """
+    touched = counted.withColumn("minute", window_start(F.col("trade_time"), MINUTE_S)).join(
+        F.broadcast(minutes), [*KEY, "minute"], "left_semi"
+    )
+    order = F.struct("trade_time", "trade_sequence")
+    bought = F.col("side") == "buy"
+    zero = F.lit(0)
+    windows = with_windows(touched, "trade_time", {"1s": 1})
+    return windows.groupBy(*WINDOW_KEY).agg(
+        F.min_by("price", order).alias("open"),
+        F.max("price").alias("high"),
+        F.min("price").alias("low"),
+        F.max_by("price", order).alias("close"),
+        F.sum("quantity").cast(VOLUME).alias("volume"),
+        F.sum("quote_quantity").cast(NOTIONAL).alias("quote_volume"),
+        F.sum(contracts.exact_base()).cast(NOTIONAL).alias("base"),
+        F.sum("fill_count").alias("trade_count"),
+        F.sum(F.when(bought, F.col("quantity")).otherwise(zero))
+        .cast(VOLUME)
+        .alias("taker_buy_volume"),
+        F.sum(F.when(bought, F.col("quote_quantity")).otherwise(zero))
+        .cast(NOTIONAL)
+        .alias("taker_buy_quote_volume"),
+        F.min_by("first_trade_id", order).alias("first_trade_id"),
+        F.max_by("last_trade_id", order).alias("last_trade_id"),
+        F.min("trade_time").alias("first_trade_time"),
+        F.max("trade_time").alias("last_trade_time"),
+    )
+
+
+def composed(candles: DataFrame, intervals: dict[str, int]) -> DataFrame:
+    """Return the candles of longer intervals from shorter ones; `window` is the start of either."""
+    parts = candles.drop("interval").withColumnRenamed("window", "part")
+    sums = {
+        "volume": VOLUME,
+        "quote_volume": NOTIONAL,
+        "base": NOTIONAL,
+        "trade_count": "bigint",
+        "taker_buy_volume": VOLUME,
+        "taker_buy_quote_volume": NOTIONAL,
+    }
+    return (
+        with_windows(parts, "part", intervals)
+        .groupBy(*WINDOW_KEY)
+        .agg(
+            F.min_by("open", "part").alias("open"),
+            F.max("high").alias("high"),
+            F.min("low").alias("low"),
+            F.max_by("close", "part").alias("close"),
+            *(F.sum(name).cast(kind).alias(name) for name, kind in sums.items()),
+            F.min_by("first_trade_id", "part").alias("first_trade_id"),
+            F.max_by("last_trade_id", "part").alias("last_trade_id"),
+            F.min("first_trade_time").alias("first_trade_time"),
+            F.max("last_trade_time").alias("last_trade_time"),
+        )
+    )
+
+
+def ohlcv(
+    seconds: DataFrame, minutes: DataFrame, known: DataFrame | None, row_order: int
+) -> DataFrame:
+    """Return every candle that the touched minutes change, in the columns of `gold_ohlcv`.
+
+    Args:
+        seconds: those of the touched minutes, see `seconds_of_fills`.
+        minutes: see `windows.touched_minutes`.
+        known: rows of `gold_ohlcv` of the touched symbols and days, None while there are none.
+        row_order: greater than that of any row written before.
+    """
+    new_minutes = _with_vwap(composed(seconds, {"1m": MINUTE_S}))
+    all_minutes = new_minutes
+    if known is not None:
+        others = (
+            known.where(F.col("interval") == "1m")
+            .withColumnRenamed("window_start", "window")
+            .join(
+                F.broadcast(minutes.withColumnRenamed("minute", "window")),
+                [*KEY, "window"],
+                "left_anti",
+            )
+        )
+        all_minutes = all_minutes.unionByName(others.drop("row_order", "date"))
+    windows = with_windows(minutes, "minute", LONGER_INTERVALS).select(*WINDOW_KEY).distinct()
+    # By what their rows tell, new ones too: a later tick must come to the same.
+    told = all_minutes.withColumn("base", contracts.base_of_candle())
+    longer = _with_vwap(composed(told, LONGER_INTERVALS)).join(
+        F.broadcast(windows), WINDOW_KEY, "left_semi"
+    )
+    candles = (
+        _with_vwap(seconds)
+        .unionByName(new_minutes)
+        .unionByName(longer)
+        .withColumnRenamed("window", "window_start")
+    )
+    return finished(candles, "gold_ohlcv", row_order)
+
+
+def _with_vwap(candles: DataFrame) -> DataFrame:
+    base = F.coalesce("base", "volume").cast("double")
+    return candles.withColumn("vwap", F.col("quote_volume").cast("double") / base).drop("base")
