@@ -13,6 +13,11 @@ _SESSION = "5f1e1f0c-6c1f-4b0e-9d0b-6a3f5d5f9a10"
 # A partition of Kafka with many records is read in so many ranges; each costs a look or two at the broker.
 _RANGES = 8
 _RANGE_RECORDS = 20_000
+# Each fetch is two looks at the broker for what it holds, and brings 500 records unless told otherwise.
+_A_FETCH = {
+    "kafka.max.poll.records": "20000",
+    "kafka.max.partition.fetch.bytes": str(8 * 1024 * 1024),
+}
 
 
 @cache
@@ -43,5 +48,6 @@ def read_kafka(spark: SparkSession, bootstrap: str, covered: BronzeCheckpoint) -
         .option("failOnDataLoss", "true")
         # Symbols are not spread evenly over the partitions, and one task would read the fullest of them alone.
         .option("minPartitions", str(min(_RANGES, 1 + covered.span // _RANGE_RECORDS)))
+        .options(**_A_FETCH)
         .load()
     )
