@@ -48,8 +48,14 @@ _TIME = re.compile(r"(?:(\d+)m)?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 START_US = 1_723_161_300_000_000
 
 
-def publish(first: int, count: int, symbols: Sequence[str] = (BTC.symbol,)) -> None:
-    """Publish trades of these symbols in turn, one a millisecond, as if they came live."""
+def publish(
+    first: int,
+    count: int,
+    symbols: Sequence[str] = (BTC.symbol,),
+    start_us: int = START_US,
+    step_us: int = 1000,
+) -> None:
+    """Publish trades of these symbols in turn, one each `step_us`, as if they came live: no id is left out."""
     origins = [
         Origin(
             Exchange.BINANCE,
@@ -67,15 +73,16 @@ def publish(first: int, count: int, symbols: Sequence[str] = (BTC.symbol,)) -> N
     producer = Producer({"bootstrap.servers": KAFKA, "linger.ms": 50, "enable.idempotence": True})
     for number in range(first, first + count):
         place = number % len(symbols)
+        time_us = start_us + number * step_us
         event = Trade(
             origin=origins[place],
-            received_ns=(START_US + number * 1000) * 1000,
-            event_time=START_US + number * 1000,
-            trade_id=str(number),
+            received_ns=time_us * 1000,
+            event_time=time_us,
+            trade_id=str(number // len(symbols)),
             price=Decimal(6_000_000 + number % 5000).scaleb(-2),
             quantity=Decimal(1 + number % 977).scaleb(-5),
             side=Side.BUY if number % 3 else Side.SELL,
-            trade_time=START_US + number * 1000,
+            trade_time=time_us,
         )
         producer.produce(TOPIC, envelopes[place].typed(event, 1), f"spot:{symbols[place]}")
         if number % 10_000 == 0:
