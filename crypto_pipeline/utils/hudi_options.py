@@ -29,7 +29,6 @@ class Hoodie(StrEnum):
     LOG_BLOCKS = "hoodie.logfile.data.block.format"
     RECORDS = "hoodie.write.record.merge.custom.implementation.classes"
     COMBINE = "hoodie.combine.before.upsert"
-    KEPT_IN = "hoodie.write.tagged.record.storage.level"
     LOG_BUFFER_BYTES = "hoodie.memory.dfs.buffer.max.size"
     SPILL_COMPRESSED = "hoodie.common.diskmap.compression.enabled"
     COLUMN_STATS = "hoodie.metadata.index.column.stats.enable"
@@ -125,8 +124,6 @@ def write_options(spec: TableSpec) -> dict[str, str]:
         Hoodie.LOG_BLOCKS: "parquet" if is_silver else "avro",
         **(_SPARK_ROWS if is_silver else {}),
         Hoodie.UPSERT_PARALLELISM: "2",
-        # Records are counted by file before they are written; as bytes they would be read and made twice.
-        Hoodie.KEPT_IN: "MEMORY_AND_DISK",
         Hoodie.INLINE_COMPACT: "false",
     }
 
