@@ -113,7 +113,7 @@ def rebuild_day(
     increment = WholeDay(lakehouse, source.source, None, now, tuple(others), parts)
     known = parts.within(hudi_utils.read(lakehouse.spark, spec, lake))
     built = build(increment)
-    rows = nothing(lakehouse, spec) if built is None else parts.within(built)
+    rows = nothing(lakehouse.spark, spec) if built is None else parts.within(built)
     changes = rebuilt.differing(rows, known, spec)
     counts = {
         row[rebuilt.CHANGE]: row["count"]

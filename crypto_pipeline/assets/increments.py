@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import msgspec
 from dagster import MaterializeResult
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.describe import Stopwatch, idle, written
@@ -171,21 +171,23 @@ def advance(lakehouse: LakehouseResource, spec: TableSpec, build: Build) -> Mate
     )
     source = TABLES[covered.source]
     increment = Increment(lakehouse, source, after.get(source.name), covered.until, others)
+    # A transform may name one of Spark's functions before it reads, and without a session there are none.
+    spark = lakehouse.spark
     rows = build(increment)
     if rows is None:
         if increment.unread_commits < _LOOKED_AT_AGAIN:
             return idle(watch)
-        rows = nothing(lakehouse, spec)
+        rows = nothing(spark, spec)
     report = hudi_utils.write(
         rows, spec, lakehouse.lake, covered, increment.notes, **increment.write
     )
     return written(lakehouse.lake, spec, report, watch, {"source commit": covered.until})
 
 
-def nothing(lakehouse: LakehouseResource, spec: TableSpec) -> DataFrame:
+def nothing(spark: SparkSession, spec: TableSpec) -> DataFrame:
     """Return no rows of a table."""
     columns = ", ".join(f"`{column.name}` {column.type}" for column in spec.columns)
-    return lakehouse.spark.createDataFrame([], columns)
+    return spark.createDataFrame([], columns)
 
 
 def _newest(lakehouse: LakehouseResource, spec: TableSpec) -> SourceCheckpoint | None:
