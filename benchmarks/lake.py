@@ -80,7 +80,7 @@ def publish(
             event_time=time_us,
             trade_id=str(number // len(symbols)),
             price=Decimal(6_000_000 + number % 5000).scaleb(-2),
-            quantity=Decimal(1 + number % 977).scaleb(-5),
+            quantity=quantity(number),
             side=Side.BUY if number % 3 else Side.SELL,
             trade_time=time_us,
         )
@@ -88,6 +88,11 @@ def publish(
         if number % 10_000 == 0:
             producer.flush()
     producer.flush()
+
+
+def quantity(number: int) -> Decimal:
+    """Return the base quantity of the published trade of this number."""
+    return Decimal(1 + number % 977).scaleb(-5)
 
 
 def ratio(folder: Path) -> list[tuple[str, str]]:
