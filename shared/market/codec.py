@@ -64,7 +64,7 @@ class Envelope:
     def typed(self, event: Event, ingestion_us: int) -> bytes:
         """Return an event's Kafka value; `ingestion_us` is our time in µs since the epoch."""
         head, end = self._heads.get(type(event)) or self._head(event)
-        return head + b"%d" % ingestion_us + _encode(event)[end:]
+        return b"".join((head, b"%d" % ingestion_us, _encode(event)[end:]))
 
     def raw(self, frame: bytes, received_ns: int, ingestion_us: int) -> bytes:
         """Return a raw record: the envelope with the frame spliced in, byte for byte."""

@@ -1,4 +1,8 @@
+from decimal import Decimal
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streaming.exchanges.amounts import require_levels, require_not_negative, require_trade
 
@@ -32,3 +36,31 @@ def test_a_level_needs_a_price_and_may_be_empty():
 
 def test_what_may_be_nothing_is_0_or_above():
     require_not_negative("0", "1.5")
+
+
+@pytest.mark.parametrize("text", ["1.2.3", ".", "1,5", "1,5.0", "9" * 400 + ".0"])
+def test_what_is_not_plain_is_refused_among_plain_ones(text):
+    plain = "12.50"
+    for place in range(3):
+        amounts = [plain] * 3
+        amounts[place] = text
+        with pytest.raises(ValueError, match=r"digits|string|too large|a number"):
+            require_not_negative(*amounts)
+        with pytest.raises(ValueError, match=r"digits|string|a number|must be above 0"):
+            require_levels([(amount, plain) for amount in amounts])
+        with pytest.raises(ValueError, match=r"digits|string|a number|must be above 0"):
+            require_levels([(plain, amount) for amount in amounts])
+
+
+_zeros = st.text("0", max_size=3)
+_prices = st.builds("{}{}.{}".format, _zeros, st.integers(0, 2), st.text("01", max_size=9))
+
+
+@given(st.lists(_prices, min_size=1, max_size=5))
+def test_one_price_of_0_among_others_is_found_however_it_is_written(prices):
+    levels = [(price, "0.00") for price in prices]
+    if all(Decimal(price) > 0 for price in prices):
+        require_levels(levels)
+    else:
+        with pytest.raises(ValueError, match=r"must be above 0, the lowest is 0\.0"):
+            require_levels(levels)
