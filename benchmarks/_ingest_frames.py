@@ -119,7 +119,7 @@ def _span(
 def _generate() -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """Return frames in the recordings' proportions: 3 in 4 quotes, 1 in 5 trades, the rest depth."""
     generator = random.Random(1)  # noqa: S311 - a fixed seed, so that runs can be compared
-    ids = dict.fromkeys(SYMBOLS, 1_000_000)
+    ids, trades = dict.fromkeys(SYMBOLS, 1_000_000), dict.fromkeys(SYMBOLS, 0)
     messages: list[dict[str, Any]] = []
     for number in range(_GENERATED):
         symbol = generator.choice(SYMBOLS)
@@ -132,8 +132,9 @@ def _generate() -> tuple[list[dict[str, Any]], dict[str, bytes]]:
             data |= {"a": f"{price}.01000000", "A": "0.75000000"}
             channel = "bookTicker"
         elif draw < 0.94:
-            data = {"e": "aggTrade", "E": time, "s": symbol, "a": number, "p": f"{price}.00000000"}
-            data |= {"q": "0.00150000", "f": number, "l": number, "T": time, "m": True, "M": True}
+            trades[symbol] = trade = trades[symbol] + 1
+            data = {"e": "aggTrade", "E": time, "s": symbol, "a": trade, "p": f"{price}.00000000"}
+            data |= {"q": "0.00150000", "f": trade, "l": trade, "T": time, "m": True, "M": True}
             channel = "aggTrade"
         else:
             first, ids[symbol] = ids[symbol] + 1, ids[symbol] + 40
