@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 from picows import WSError
@@ -148,7 +147,7 @@ class Link:
                     events = self.protocol.open(now_ns, beside=self._is_beside, epoch=epoch)
                     self._pipeline.forward(events)
                     self._obey()
-                    socket.start(self._reader(), partial(self._look, socket, tasks))
+                    socket.start(self._reader(socket, tasks))
                     await socket.ended()
                 finally:
                     for job in side_jobs:
@@ -156,27 +155,25 @@ class Link:
         finally:
             await socket.close()
 
-    def _reader(self) -> Callable[[bytes], None]:
+    def _reader(self, socket: WebSocket, tasks: asyncio.TaskGroup) -> Callable[[bytes], None]:
         """Return what takes the frames of a socket."""
-        recorder, url = self._around.recorder, self._plan.endpoint.ws_url
+        sink, protocol, recorder = self._around.sink, self.protocol, self._around.recorder
         take, now_ns = self._pipeline.take, self._around.clock.now_ns
+        url = self._plan.endpoint.ws_url
 
         def read(frame: bytes) -> None:
             received_ns = now_ns()
             if recorder is not None:
                 self._record(recorder, FrameKind.WS, url, frame, received_ns)
             take(frame, received_ns)
+            if protocol.has_commands:
+                self._obey()
+            if sink.is_full and not self._is_paused:
+                self._is_paused = True
+                socket.pause()
+                tasks.create_task(self._pause(socket))
 
         return read
-
-    def _look(self, socket: WebSocket, tasks: asyncio.TaskGroup) -> None:
-        """See what the frames of one read have called for, and whether there is room for more."""
-        if self.protocol.has_commands:
-            self._obey()
-        if self._around.sink.is_full and not self._is_paused:
-            self._is_paused = True
-            socket.pause()
-            tasks.create_task(self._pause(socket))
 
     async def _pause(self, socket: WebSocket) -> None:
         """Read nothing until there is room; what is silent meanwhile is not to blame."""

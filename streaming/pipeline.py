@@ -66,7 +66,7 @@ class Pipeline:
             return
         events = self._protocol.receive(frame, received_ns)
         if events and type(events[0]) is not DeadLetter and frame.isascii():
-            new = events if self._deduplicator.is_idle else self._new(events)
+            new = self._new(events)
             self._publisher.publish_frame(events[0].origin, frame, received_ns, new)
             if len(events) == 1 and type(events[0]) is not StreamStatus:
                 stats.events += len(new)

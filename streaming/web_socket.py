@@ -53,7 +53,6 @@ class WebSocket(WSListener):
     def __init__(self) -> None:
         self._early: list[bytes] = []
         self._take: Callable[[bytes], None] = self._early.append
-        self._taken: Callable[[], None] = lambda: None
         self._parts: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self._read_s = 0.0
@@ -63,17 +62,11 @@ class WebSocket(WSListener):
         self.pongs = 0
         """Answers to pings."""
 
-    def start(
-        self, take: Callable[[bytes], None], taken: Callable[[], None] = lambda: None
-    ) -> None:
-        """Hand every message to `take` from now on, in order, and call `taken` after those of one read.
-
-        What either raises ends the socket.
-        """
+    def start(self, take: Callable[[bytes], None]) -> None:
+        """Hand every message to `take` from now on, in order; what it raises ends the socket."""
         for message in self._early:
             take(message)
-        taken()
-        self._take, self._taken = take, taken
+        self._take = take
 
     def send(self, text: str) -> None:
         """Send one text message."""
@@ -95,8 +88,7 @@ class WebSocket(WSListener):
 
     def abort(self) -> None:
         """End the socket without a word, for nobody listens, or as soon as it opens."""
-        self._is_given_up = True
-        self._hand_over_nothing()
+        self._is_given_up, self._take = True, _forget
         if self.is_open:
             self._transport.disconnect(graceful=False)
 
@@ -122,8 +114,7 @@ class WebSocket(WSListener):
 
     async def close(self) -> None:
         """Say goodbye and wait a moment for the answer; what comes meanwhile is not handed over."""
-        transport = self._transport
-        self._hand_over_nothing()
+        transport, self._take = self._transport, _forget
         if transport.is_disconnected:
             return
         transport.send_close(WSCloseCode.OK)
@@ -155,16 +146,12 @@ class WebSocket(WSListener):
                 transport.disconnect()
             else:
                 self._join(frame)
-            if frame.last_in_buffer:
-                self._taken()
-                self._gather()
         except BaseException:
             # picows ends the socket only after all that it has read.
-            self._hand_over_nothing()
+            self._take = _forget
             raise
-
-    def _hand_over_nothing(self) -> None:
-        self._take, self._taken = _forget, lambda: None
+        if frame.last_in_buffer:
+            self._gather()
 
     def _gather(self) -> None:
         """Look at what one read has brought, and let more come together before the next."""
