@@ -1,8 +1,8 @@
 """Checking a venue's decimals without making decimals of them.
 
 Nearly all amounts are plain: digits, a point, digits. Joined by commas and rid of their digits, plain ones
-leave nothing but points and commas by turns, so two calls into C tell of a whole book's side that they are.
-Others are looked at one by one: only digits and points, and `float` tells the rest, more than one point
+leave nothing but points and commas by turns, so that a few calls into C tell of a whole book's side that they
+are. Others are looked at one by one: only digits and points, and `float` tells the rest, more than one point
 or a value that is too large.
 """
 
@@ -66,7 +66,10 @@ def require_rate(rate: Amount) -> None:
 
 
 def _are_plain(amounts: Sequence[Amount]) -> bool:
-    """Say whether each is digits, a point, digits, without a needless 0 in front, and finite."""
+    """Say whether each is digits, a point, digits, and finite.
+
+    What begins with 00 is left to the other way, for `min` would not find such a price of 0.
+    """
     text = "," + ",".join(amounts)
     return (
         text.encode().translate(None, _DIGITS) == b",." * len(amounts)

@@ -38,18 +38,24 @@ def test_what_may_be_nothing_is_0_or_above():
     require_not_negative("0", "1.5")
 
 
-@pytest.mark.parametrize("text", ["1.2.3", ".", "1,5", "1,5.0", "9" * 400 + ".0"])
-def test_what_is_not_plain_is_refused_among_plain_ones(text):
-    plain = "12.50"
+@pytest.mark.parametrize("text", ["1.2.3", ".", "1,5", "1,5.0", "", "9" * 400 + ".0"])
+def test_what_is_no_amount_is_found_among_plain_ones(text):
+    refusal = r"not only digits|could not convert|too large|largest number is inf"
     for place in range(3):
-        amounts = [plain] * 3
+        amounts = ["12.50"] * 3
         amounts[place] = text
-        with pytest.raises(ValueError, match=r"digits|string|too large|a number"):
+        with pytest.raises(ValueError, match=refusal):
             require_not_negative(*amounts)
-        with pytest.raises(ValueError, match=r"digits|string|a number|must be above 0"):
-            require_levels([(amount, plain) for amount in amounts])
-        with pytest.raises(ValueError, match=r"digits|string|a number|must be above 0"):
-            require_levels([(plain, amount) for amount in amounts])
+        with pytest.raises(ValueError, match=refusal):
+            require_levels([(amount, "12.50") for amount in amounts])
+        with pytest.raises(ValueError, match=refusal):
+            require_levels([("12.50", amount) for amount in amounts])
+
+
+@pytest.mark.parametrize("text", ["5", ".5", "5.", "007.50", "9" * 299 + ".0", "0." + "9" * 300])
+def test_what_is_not_plain_may_be_an_amount_all_the_same(text):
+    require_not_negative("12.50", text)
+    require_levels([("12.50", text), (text, "12.50"), (text, text)])
 
 
 _zeros = st.text("0", max_size=3)
