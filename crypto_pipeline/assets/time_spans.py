@@ -5,9 +5,11 @@ look at its last minutes would cost more with every hour.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from crypto_pipeline.assets.increments import Increment
 from crypto_pipeline.tables import TABLES, TableSpec
@@ -52,38 +54,53 @@ def following(before: Spans, own: TimeSpan, now_us: int) -> TimeSpan:
     return TimeSpan(own.earliest, latest)
 
 
-def begin(commits: Spans, after: str, window_us: int, near_us: int) -> str | None:
-    """Return a completion time: what was committed before it is of no matter to the new rows' windows.
+class Begin(NamedTuple):
+    """Where the rows begin that matter to new ones.
 
-    Those are the windows that rows committed after `after` fall in, or would `near_us` earlier, and as long
-    before them again. None where the commits do not tell.
+    `since`: what was committed before this completion time is of no matter.
+    `start_us`: nor is any row from before this time, µs since the epoch; None where nothing is new.
     """
-    wanted = None
+
+    since: str
+    start_us: int | None
+
+
+def begin(commits: Spans, after: str, window_us: int, near_us: int) -> Begin | None:
+    """Return where the rows begin that share windows with those committed after `after`.
+
+    Those are the windows that new rows fall in, or would `near_us` earlier, and as long before them again.
+    None where the commits do not tell.
+    """
+    start = None
     for commit, span in commits:
         if commit.completed > after:
             if span is None or span.earliest is None:
                 return None
-            start = (span.earliest - near_us) // window_us * window_us - near_us
-            wanted = start if wanted is None else min(wanted, start)
-        elif wanted is None or (span is not None and span.latest < wanted):
-            return commit.completed
+            reach = (span.earliest - near_us) // window_us * window_us - near_us
+            start = reach if start is None else min(start, reach)
+        elif start is None or (span is not None and span.latest < start):
+            return Begin(commit.completed, start)
     return None
 
 
 def rows_about(increment: Increment, window_s: int, near_s: int) -> DataFrame | None:
     """Return the source rows, old and new, of the windows that new rows fall in, see `begin`.
 
-    With `is_new`, and with rows of earlier windows among them. None where commits do not tell which those
-    are: the whole of the days is to be read.
+    With `is_new`. None where commits do not tell which those are: the whole of the days is to be read.
     """
     if increment.after is None:
         return None
     lakehouse, source = increment.lakehouse, increment.source
     commits = spans(lakehouse.lake, source)
-    since = begin(commits, increment.after, window_s * _US, near_s * _US)
-    if since is None:
+    found = begin(commits, increment.after, window_s * _US, near_s * _US)
+    if found is None:
         return None
-    rows = hudi_utils.read_marked(lakehouse.spark, source, lakehouse.lake, increment.after, since)
+    rows = hudi_utils.read_marked(
+        lakehouse.spark, source, lakehouse.lake, increment.after, found.since
+    )
+    if found.start_us is not None:
+        # The commit that reaches into the first window holds far more than that.
+        rows = rows.where(F.col("trade_time") >= F.timestamp_micros(F.lit(found.start_us)))
     return increment.partitions.within(rows)
 
 

@@ -49,6 +49,15 @@ def test_the_latest_commits_make_the_candles_that_the_whole_day_makes(
             hudi_utils.compact(spark, TABLES["silver_trades"], lake.lakehouse.lake)
     assert read_last(lake) == {str(400 + number) for number in range(40)}
 
+    # A commit of ten minutes, of which the next one's windows need the last.
+    lake.publish(
+        trade(500 + number, 50 * MINUTE_US + number * MINUTE_US // 2, "1") for number in range(20)
+    )
+    lake.tick(*STEPS)
+    lake.publish([trade(520, 60 * MINUTE_US, "1")])
+    lake.tick(*STEPS)
+    assert read_last(lake) == {"518", "519", "520"}
+
     # The other form of fills that are known, the minute begun before, and one from where no commit reaches.
     at_us = 41 * MINUTE_US - 50_000
     lake.publish([aggregate(7, at_us, "2", 419, 420), trade(450, at_us + 1, "1")])

@@ -16,26 +16,30 @@ def minutes(earliest: float | None, latest: float) -> TimeSpan:
     return TimeSpan(first, int(latest * MINUTE_US))
 
 
-def found(*spans: TimeSpan | None, after: str) -> str | None:
+def found(*spans: TimeSpan | None, after: str) -> tuple[str, int | None] | None:
     return begin(commits(*spans), after, MINUTE_US, NEAR_US)
 
 
 def test_the_last_commit_from_before_the_windows_and_the_minute_about_them_is_found():
     spans = [minutes(number, number + 0.99) for number in range(10)]
     # New rows from 9:00 on may share a span with others from 8:00 on, whose forms reach back to 7:00.
-    assert found(*spans, after="09") == "07"
-    assert found(*spans, after="07") == "05"
+    assert found(*spans, after="09") == ("07", 7 * MINUTE_US)
+    assert found(*spans, after="07") == ("05", 5 * MINUTE_US)
 
 
 def test_rows_of_one_moment_are_told_apart_to_the_microsecond():
     new = TimeSpan(10 * MINUTE_US, 10 * MINUTE_US)
-    assert found(TimeSpan(0, 8 * MINUTE_US - 1), new, after="01") == "01"
+    assert found(TimeSpan(0, 8 * MINUTE_US - 1), new, after="01") == ("01", 8 * MINUTE_US)
     assert found(TimeSpan(0, 8 * MINUTE_US), new, after="01") is None
 
 
 def test_a_late_row_reaches_back_as_far_as_its_own_time():
     spans = [*(minutes(number, number + 0.99) for number in range(10)), minutes(4.5, 9.99)]
-    assert found(*spans, after="10") == "02"
+    assert found(*spans, after="10") == ("02", 2 * MINUTE_US)
+
+
+def test_where_nothing_is_new_any_time_will_do():
+    assert found(minutes(0, 1), minutes(1, 2), after="02") == ("02", None)
 
 
 def test_where_commits_do_not_tell_nothing_is_left_out():
@@ -47,7 +51,8 @@ def test_where_commits_do_not_tell_nothing_is_left_out():
 
 
 def test_a_commit_that_tells_nothing_is_passed_over_on_the_way_back():
-    assert found(minutes(1, 2), None, minutes(8, 9), minutes(10, 11), after="03") == "01"
+    spans = minutes(1, 2), None, minutes(8, 9), minutes(10, 11)
+    assert found(*spans, after="03") == ("01", 8 * MINUTE_US)
 
 
 def test_a_commit_tells_what_is_sure_of_all_before_it_too():
