@@ -84,6 +84,8 @@ def main() -> int:
     os.environ["PYSPARK_PYTHON"] = sys.executable  # noqa: TID251 - the JVM's, not a setting of ours
     # By it the JVM names files: in the C locale that cron and the like give, none after a symbol in Chinese.
     os.environ["LC_ALL"] = "C.UTF-8"  # noqa: TID251 - likewise
+    # Spark's web page listens where this says, whatever its configuration; else on every interface.
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # noqa: TID251 - likewise
     builder = SparkSession.builder.master(f"local[{settings.spark.cores}]")
     for key, value in conf.items():
         builder = builder.config(key, value)

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ SYMBOLS = {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
 # services are up.
 PATIENCE_S = 300
 FUTURES = {"BTCUSDT"}
+LOOPBACK = {"127.0.0.1", "::1"}
 LAYERS = dict.fromkeys(
     ("bronze_trades", "silver_trades", "silver_book", "gold_ohlcv", "gold_book_metrics"), SYMBOLS
 ) | {"silver_marks": FUTURES, "gold_funding_basis": FUTURES}
@@ -36,13 +38,24 @@ def wait_for_layers(stack: Deployment, seconds: float) -> None:
         time.sleep(2)
 
 
-def processes_of(stack: Deployment) -> list[str]:
-    """Return the commands of processes that know the deployment's folder."""
+def processes_of(stack: Deployment) -> list[psutil.Process]:
+    """Return the processes that know the deployment's folder."""
+    return [
+        process
+        for process in psutil.process_iter(["environ"])
+        if (process.info["environ"] or {}).get("CRYPTO_PATHS__DATA_DIR") == str(stack.data_dir)
+    ]
+
+
+def open_to_others(processes: list[psutil.Process]) -> list[str]:
+    """Return the addresses at which processes listen for other machines too."""
     found = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        environment = process.info["environ"] or {}
-        if environment.get("CRYPTO_PATHS__DATA_DIR") == str(stack.data_dir):
-            found.append(" ".join(process.info["cmdline"] or []))
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            for item in process.net_connections("inet"):
+                is_loopback = item.laddr and item.laddr.ip.removeprefix("::ffff:") in LOOPBACK
+                if item.status == psutil.CONN_LISTEN and not is_loopback:
+                    found.append(f"{item.laddr.ip}:{item.laddr.port} of {process.name()}")
     return found
 
 
@@ -66,7 +79,9 @@ def test_the_demo_fills_every_layer_stops_clean_and_continues_on_its_data(
     assert status["faults"] == []
     refused = deployment.script("cleanup.sh", "--yes")
     assert refused.returncode == 1
-    assert processes_of(deployment) != []
+    running = processes_of(deployment)
+    assert running != []
+    assert open_to_others(running) == []
     stopped = deployment.script("stop.sh")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     assert processes_of(deployment) == []
