@@ -6,6 +6,7 @@ from operator import or_
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from crypto_pipeline.assets.additions import counted_until, only_adds
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
 from crypto_pipeline.assets.time_spans import rows_about
@@ -53,10 +54,27 @@ def _days_trades(increment: Increment) -> DataFrame:
     return fills.forms(trades, told.has_both_forms)
 
 
+def _added(increment: Increment) -> DataFrame:
+    """Return the fills that new trades count as where they only add to what is known, see `additions`."""
+
+    def read() -> DataFrame:
+        new = increment.rows.withColumn("is_new", F.lit(True)).select(fills.FORM)
+        return fills.counted(fills.forms(new, has_both=False))
+
+    return increment.shared("added", read)
+
+
+def _added_minutes(increment: Increment) -> DataFrame:
+    return increment.shared("added_minutes", lambda: touched_minutes(_added(increment)))
+
+
 def _ohlcv(increment: Increment) -> DataFrame:
+    increment.notes.update(counted_until(increment))
+    known = increment.around("gold_ohlcv")
+    if known is not None and only_adds(increment, "gold_ohlcv"):
+        return _grown_candles(increment, known)
     recent = _recent(increment)
     trades = _trades(increment, recent)
-    known = increment.around("gold_ohlcv")
     # What was merged may have been moved, and then nothing new tells of the minute that it left.
     near_s = fills.MOVED_S if recent is None else 0
     # Both are used several times in this one plan, and Spark would make each use anew.
@@ -68,9 +86,33 @@ def _ohlcv(increment: Increment) -> DataFrame:
     return rows if recent is not None else only_changed(rows, known, "gold_ohlcv")
 
 
+def _grown_candles(increment: Increment, known: DataFrame) -> DataFrame:
+    minutes = _added_minutes(increment)
+    # Used several times in one plan, as above.
+    parts = increment.shared("known_parts", lambda: ohlcv.parts(known, minutes))
+    new = increment.shared(
+        "added_seconds", lambda: ohlcv.seconds_of_fills(_added(increment), minutes)
+    )
+    return ohlcv.ohlcv(ohlcv.grown(new, parts), minutes, parts, increment.row_order)
+
+
 def _volume_profile(increment: Increment) -> DataFrame:
+    increment.notes.update(counted_until(increment))
     known = _known_profile(increment)
-    if known is None or profile.is_made_of_minutes(known):
+    bins, minutes = _minute_bins(increment, known)
+    rows = profile.volume_profile(bins, minutes, known, increment.row_order)
+    return only_changed(rows, known, "gold_volume_profile")
+
+
+def _minute_bins(increment: Increment, known: DataFrame | None) -> tuple[DataFrame, DataFrame]:
+    """Return the bins of the minutes that new trades may change, and these minutes."""
+    is_current = known is None or profile.is_made_of_minutes(known)
+    if known is not None and is_current and only_adds(increment, "gold_volume_profile"):
+        minutes = _added_minutes(increment)
+        new = profile.minute_bins(_added(increment), minutes)
+        bins = increment.shared("minute_bins", lambda: profile.grown(new, known, minutes))
+        return bins, minutes
+    if is_current:
         trades = _trades(increment, _recent(increment))
         changed = trades.where("is_new")
     else:
@@ -81,8 +123,7 @@ def _volume_profile(increment: Increment) -> DataFrame:
     bins = increment.shared(
         "minute_bins", lambda: profile.minute_bins(fills.counted(trades), minutes)
     )
-    rows = profile.volume_profile(bins, minutes, known, increment.row_order)
-    return only_changed(rows, known, "gold_volume_profile")
+    return bins, minutes
 
 
 def _known_profile(increment: Increment) -> DataFrame | None:

@@ -7,9 +7,11 @@ from functools import partial
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from crypto_pipeline.assets import additions, time_spans
+from crypto_pipeline.assets.additions import Batch, Day
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
-from crypto_pipeline.assets.time_spans import TimeSpan, note
+from crypto_pipeline.assets.time_spans import TimeSpan
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import book, silver
 from crypto_pipeline.utils import hudi_utils
@@ -18,8 +20,7 @@ from shared.market.events import Source
 # A book publishes a full snapshot every minute; twice that and a late commit reach one for sure.
 _SNAPSHOT_REACH = timedelta(minutes=5)
 _GROUP = ("symbol", "date", "source")
-Day = tuple[str, str]
-"""A symbol and a date."""
+_STREAM = ("exchange", "market", "channel")
 
 
 def _book(increment: Increment) -> DataFrame:
@@ -36,16 +37,18 @@ def _marks(increment: Increment) -> DataFrame | None:
 
 
 def _trades(increment: Increment) -> DataFrame:
-    time = F.unix_micros("trade_time")
-    key = [name for name in TABLES["silver_trades"].key if name not in _GROUP]
+    time, number = F.unix_micros("trade_time"), F.col("trade_id").cast("bigint")
     figures = {
         "earliest": F.min(time),
         "latest": F.max(time),
+        "lowest": F.min(number),
+        "highest": F.max(number),
+        "numbers": F.count(number),
         "rows": F.count("*"),
-        "keys": F.count_distinct(*key),
+        "keys": F.count_distinct("trade_id"),
     }
     groups = (
-        increment.rows.groupBy(*_GROUP)
+        increment.rows.groupBy(*_GROUP, *_STREAM)
         .agg(*(value.alias(name) for name, value in figures.items()))
         .collect()
     )
@@ -60,8 +63,24 @@ def _trades(increment: Increment) -> DataFrame:
     latest = max((group["latest"] for group in groups), default=0)
     # What is merged may get the time that another form of it tells.
     own = TimeSpan(None if merged_days else earliest, latest)
-    increment.notes.update(note(increment.lakehouse.lake, own, now_us))
+    lake = increment.lakehouse.lake
+    increment.notes.update(time_spans.note(lake, own, now_us))
+    batches = [_batch(group) for group in groups]
+    increment.notes.update(additions.note(lake, batches, is_merged=bool(merged_days)))
     return rows
+
+
+def _batch(group: Row) -> Batch:
+    is_number = group["numbers"] == group["rows"]
+    return Batch(
+        (group["symbol"], group["date"]),
+        group["exchange"],
+        group["market"],
+        group["channel"],
+        lowest=group["lowest"] if is_number else None,
+        highest=group["highest"] if is_number else None,
+        is_each_once=group["rows"] == group["keys"],
+    )
 
 
 def _klines(increment: Increment) -> DataFrame:

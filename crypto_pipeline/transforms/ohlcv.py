@@ -54,6 +54,9 @@ def seconds_of_fills(counted: DataFrame, minutes: DataFrame) -> DataFrame:
 def composed(candles: DataFrame, intervals: dict[str, int]) -> DataFrame:
     """Return the candles of longer intervals from shorter ones; `window` is the start of either."""
     parts = candles.drop("interval").withColumnRenamed("window", "part")
+    # Of two parts that begin together, ids tell which comes first, see `grown`.
+    first = F.struct("part", "first_trade_time", F.col("first_trade_id").cast("bigint"))
+    last = F.struct("part", "last_trade_time", F.col("last_trade_id").cast("bigint"))
     sums = {
         "volume": VOLUME,
         "quote_volume": NOTIONAL,
@@ -66,17 +69,52 @@ def composed(candles: DataFrame, intervals: dict[str, int]) -> DataFrame:
         with_windows(parts, "part", intervals)
         .groupBy(*WINDOW_KEY)
         .agg(
-            F.min_by("open", "part").alias("open"),
+            F.min_by("open", first).alias("open"),
             F.max("high").alias("high"),
             F.min("low").alias("low"),
-            F.max_by("close", "part").alias("close"),
+            F.max_by("close", last).alias("close"),
             *(F.sum(name).cast(kind).alias(name) for name, kind in sums.items()),
-            F.min_by("first_trade_id", "part").alias("first_trade_id"),
-            F.max_by("last_trade_id", "part").alias("last_trade_id"),
+            F.min_by("first_trade_id", first).alias("first_trade_id"),
+            F.max_by("last_trade_id", last).alias("last_trade_id"),
             F.min("first_trade_time").alias("first_trade_time"),
             F.max("last_trade_time").alias("last_trade_time"),
         )
     )
+
+
+def parts(known: DataFrame, minutes: DataFrame) -> DataFrame:
+    """Return those rows of `gold_ohlcv` that longer candles and `grown` ones are made of.
+
+    Args:
+        known: rows of the touched symbols and days.
+        minutes: see `windows.touched_minutes`.
+    """
+    rows = known.where(F.col("interval").isin("1s", "1m"))
+    told = minutes.withColumn("is_touched", F.lit(True))
+    # One scan of the table, for what both are made of.
+    return (
+        rows.withColumn("minute", window_start(F.col("window_start"), MINUTE_S))
+        .join(F.broadcast(told), [*KEY, "minute"], "left")
+        .where((F.col("interval") == "1m") | F.col("is_touched"))
+        .select(known.columns)
+    )
+
+
+def grown(new: DataFrame, known: DataFrame) -> DataFrame:
+    """Return the 1s candles of some minutes, known ones with what new fills add, in the form of `seconds_of_fills`.
+
+    Not of contracts, whose volume is rounded.
+
+    Args:
+        new: see `seconds_of_fills`; of fills that no known candle counts.
+        known: rows of `gold_ohlcv`, no others of 1s than those of these minutes.
+    """
+    before = (
+        known.where(F.col("interval") == "1s")
+        .withColumnRenamed("window_start", "window")
+        .withColumn("base", F.lit(None).cast(NOTIONAL))
+    )
+    return composed(new.unionByName(before.select(new.columns)), {"1s": 1})
 
 
 def ohlcv(

@@ -100,6 +100,19 @@ def minute_bins(counted: DataFrame, minutes: DataFrame) -> DataFrame:
     return by_price.withColumns(places).groupBy(*_PLACE).agg(*_summed())
 
 
+def grown(new: DataFrame, known: DataFrame, minutes: DataFrame) -> DataFrame:
+    """Return the bins of some minutes, known ones with what new fills add.
+
+    Args:
+        new: see `minute_bins`; of fills that no known bin counts.
+        known: rows of `gold_volume_profile`.
+        minutes: see `windows.touched_minutes`.
+    """
+    told = minutes.withColumnRenamed("minute", "window_start")
+    before = known.where(F.col("session") == MINUTE).join(F.broadcast(told), _WINDOW, "left_semi")
+    return new.unionByName(before.select(_BINS)).groupBy(*_PLACE).agg(*_summed())
+
+
 def volume_profile(
     new: DataFrame, minutes: DataFrame, known: DataFrame | None, row_order: int
 ) -> DataFrame:
