@@ -1,13 +1,12 @@
 """How an asset check runs: when it looks, what at, and what it says while it does not.
 
 It looks at the partitions written since its last look, and repeats its last verdict without a Spark job
-while the table has no newer commit. In a tick, what looks at every row of a partition also rests for sixty
-times as long as it took, a quarter of an hour at most: in the evening a day of quotes has millions of rows, and
-ticks shall not be late for looking at all of them each minute. Whoever starts it by hand has it look.
+while the table has no newer commit. In a tick, one that looks at every row does so by portions, with a rest
+after each, see `check_pace`. Whoever starts it by hand has it look at all of them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,18 +25,16 @@ from dagster import (
 
 from crypto_pipeline.assets.describe import Stopwatch
 from crypto_pipeline.automation import JOB
+from crypto_pipeline.check_pace import Partition, in_turn, portion, rests
 from crypto_pipeline.resources import LakehouseResource
 from crypto_pipeline.specs import TableSpec
 from crypto_pipeline.utils import hudi_utils
 
-# A look that takes longer than this is followed by a rest of so many times its length, up to a limit
-# within which the timeline still tells what was written meanwhile.
-_SHORT_S = 2.0
-_LOOK_ONE_IN = 60
-_LONGEST_REST_S = 900.0
 _HISTORY = 50
 # What a look leaves in its metadata for the next one, in the order of `_Verdict`.
 _TOLD = ("commit", "completed", "looked at", "seconds")
+# And one that looks at every row, beside these: how many bytes, and which partitions it did not come to, or found wrong.
+_BYTES, _WAITING, _AT_FAULT = "bytes", "waiting", "at fault"
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,15 @@ class Finding:
 class Scope:
     """What a look is about: a table's newest commit, and what was written since the last look.
 
-    `after` is the completion time of the commit that the last look saw, None for the first look.
+    `after` is the completion time of the commit that the last look saw, None for the first look. `chosen` are the
+    partitions that it is the turn of; None: all that were written.
     """
 
     lake: str
     spec: TableSpec
     commit: hudi_utils.Commit
     after: str | None
+    chosen: frozenset[Partition] | None = None
 
     @property
     def commits(self) -> list[hudi_utils.Commit]:
@@ -69,8 +68,10 @@ class Scope:
         return hudi_utils.news(self.lake, self.spec, self.after, self.commit.completed)
 
     @cached_property
-    def pairs(self) -> frozenset[tuple[str, str]]:
-        """(symbol, date) of what was written, all where the timeline does not reach; read when asked for."""
+    def pairs(self) -> frozenset[Partition]:
+        """What it is about; what was written is all where the timeline does not reach, and read when asked for."""
+        if self.chosen is not None:
+            return self.chosen
         if self.after is None:
             return frozenset(hudi_utils.partitions_of(self.lake, self.spec, self.commit))
         return frozenset(
@@ -93,7 +94,7 @@ def check(
 ) -> AssetChecksDefinition:
     """Return an asset check that looks once its table, and the table `after`, are filled.
 
-    A check that `is_scan` reads whole partitions, and so rests in between, see `rests`.
+    A check that `is_scan` reads whole partitions, and so goes by portions.
     """
     key = AssetCheckKey(AssetKey(spec.name), name)
     deps = [AssetKey(after)] if after else []
@@ -105,14 +106,19 @@ def check(
             return AssetCheckResult(passed=True, metadata={"state": "no rows yet"})
         now_s = lakehouse.clock.now_ns() / 1e9
         last = _last_verdict(context, key)
-        if last is not None and last.commit == commit.requested:
+        if last is not None and last.commit == commit.requested and not last.waiting:
             return last.again("no commit since the last look")
-        may_rest = is_scan and context.run.job_name == JOB
-        if last is not None and may_rest and rests(last.looked_at, last.seconds, now_s):
+        is_paced = is_scan and context.run.job_name == JOB
+        if last is not None and is_paced and rests(last.looked_at, last.seconds, now_s):
             return last.again("every row was looked at a short while ago")
         watch = Stopwatch()
-        after = None if last is None else last.completed
-        finding = look(lakehouse, Scope(lakehouse.lake, spec, commit, after))
+        scope = Scope(lakehouse.lake, spec, commit, None if last is None else last.completed)
+        told: dict[str, Any] = {}
+        if is_scan:
+            scope, told = _by_turns(scope, last, is_paced=is_paced)
+        finding = look(lakehouse, scope)
+        if is_scan:
+            told[_AT_FAULT] = sorted(scope.pairs) if finding.wrong else []
         return AssetCheckResult(
             passed=finding.wrong == 0,
             severity=severity,
@@ -122,6 +128,7 @@ def check(
                 "completed": commit.completed,
                 "looked at": MetadataValue.timestamp(now_s),
                 "seconds": watch.seconds,
+                **told,
                 **finding.metadata,
             },
         )
@@ -129,23 +136,40 @@ def check(
     return run
 
 
-def rests(looked_at: float, seconds: float, now_s: float) -> bool:
-    """Tell whether a look would be too soon: one took `seconds`, at `looked_at`, and it is `now_s`.
-
-    Times in seconds since the epoch. What takes moments is never too soon.
-    """
-    return seconds > _SHORT_S and now_s - looked_at < min(seconds * _LOOK_ONE_IN, _LONGEST_REST_S)
+def _by_turns(
+    scope: Scope, last: "_Verdict | None", *, is_paced: bool
+) -> tuple[Scope, dict[str, Any]]:
+    """Return the scope of those partitions that it is the turn of, and what the next look is to know."""
+    # What was wrong is looked at again before anything else, until it is not.
+    left = () if last is None else (*last.at_fault, *last.waiting)
+    wanted = in_turn(left, scope.pairs)
+    sizes = hudi_utils.sizes_of(scope.lake, scope.spec, wanted)
+    chosen = wanted
+    if is_paced and last is not None:
+        chosen = portion(wanted, sizes, last.bytes, last.seconds)
+    told = {
+        "partitions": f"{len(chosen)} of {len(wanted)}",
+        _BYTES: sum(sizes[each] for each in chosen),
+        _WAITING: [each for each in wanted if each not in set(chosen)],
+    }
+    return replace(scope, chosen=frozenset(chosen)), told
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What the last look said, at which commit, when (seconds since the epoch), and how long it took."""
+    """What the last look said, at which commit, when (seconds since the epoch), and how long it took.
+
+    One that looks at every row also tells how many `bytes` it took, and which partitions are `waiting` or `at_fault`.
+    """
 
     said: AssetCheckEvaluation
     commit: str
     completed: str
     looked_at: float
     seconds: float
+    bytes: int
+    waiting: list[Partition]
+    at_fault: list[Partition]
 
     def again(self, why: str) -> AssetCheckResult:
         """Repeat it."""
@@ -167,5 +191,12 @@ def _last_verdict(context: AssetCheckExecutionContext, key: AssetCheckKey) -> _V
             continue
         said = event.asset_check_evaluation_data
         if said.metadata.keys() >= set(_TOLD):
-            return _Verdict(said, *(said.metadata[name].value for name in _TOLD))
+            told = {name: value.value for name, value in said.metadata.items()}
+            commit, completed, looked_at, seconds = (told[name] for name in _TOLD)
+            waiting, at_fault = (
+                [(symbol, day) for symbol, day in told.get(name, [])]
+                for name in (_WAITING, _AT_FAULT)
+            )
+            size = told.get(_BYTES, 0)
+            return _Verdict(said, commit, completed, looked_at, seconds, size, waiting, at_fault)
     return None

@@ -51,6 +51,8 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark.cores),
         "spark.default.parallelism": str(settings.spark.cores),
+        # A tick's plans have many small stages; to run each as a job and plan the rest anew took longer than the work.
+        "spark.sql.adaptive.enabled": "false",
         # What the tables of one tick share is read a few times and then dropped.
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
         # A tick compiles more classes than the 100 that are kept unless told otherwise; the next one would

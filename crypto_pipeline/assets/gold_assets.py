@@ -58,7 +58,7 @@ def _added(increment: Increment) -> DataFrame:
     """Return the fills that new trades count as where they only add to what is known, see `additions`."""
 
     def read() -> DataFrame:
-        new = increment.rows.withColumn("is_new", F.lit(True)).select(fills.FORM)
+        new = increment.rows.select("*", F.lit(True).alias("is_new")).select(fills.FORM)
         return fills.counted(fills.forms(new, has_both=False))
 
     return increment.shared("added", read)

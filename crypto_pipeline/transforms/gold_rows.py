@@ -13,13 +13,17 @@ KEY = ["exchange", "market", "symbol"]
 
 
 def finished(rows: DataFrame, table: str, row_order: int, time: str = "window_start") -> DataFrame:
-    """Return rows in the columns of a table, with their order, dated by the column `time`."""
-    return (
-        rows.drop("date", "row_order")
-        .withColumn("row_order", F.lit(row_order).cast("bigint"))
-        .withColumn("date", F.date_format(time, "yyyy-MM-dd"))
-        .select([column.name for column in TABLES[table].columns])
-    )
+    """Return rows in the columns of a table, with their order, dated by the column `time`.
+
+    Spark Connect analyses the whole of a plan for each step that adds, renames or drops columns, and not for one
+    that selects them: such steps at the end of a long plan took seconds.
+    """
+    own = {
+        "row_order": F.lit(row_order).cast("bigint"),
+        "date": F.date_format(time, "yyyy-MM-dd"),
+    }
+    names = (column.name for column in TABLES[table].columns)
+    return rows.select(*(own.get(name, F.col(name)).alias(name) for name in names))
 
 
 def schema(table: str, names: Iterable[str], **more: str) -> str:

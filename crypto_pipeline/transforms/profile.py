@@ -77,11 +77,11 @@ def minute_bins(counted: DataFrame, minutes: DataFrame) -> DataFrame:
         minutes: see `windows.touched_minutes`.
     """
     # Far fewer prices than fills: only these are asked for their bin.
+    minute = window_start(F.col("trade_time"), MINUTE_S)
     by_price = (
-        counted.withColumn("minute", window_start(F.col("trade_time"), MINUTE_S))
+        counted.select("*", minute.alias("minute"))
         .join(F.broadcast(minutes), [*KEY, "minute"], "left_semi")
-        .withColumnRenamed("minute", "window_start")
-        .groupBy(*_WINDOW, "price")
+        .groupBy(*KEY, F.col("minute").alias("window_start"), "price")
         .agg(
             F.sum("quantity").alias("volume"),
             F.sum("quote_quantity").alias("quote_volume"),
@@ -92,12 +92,13 @@ def minute_bins(counted: DataFrame, minutes: DataFrame) -> DataFrame:
     )
     width = _width(F.col("price"))
     low = (F.col("price") - F.col("price") % width).cast(PRICE)
-    places = {
-        "session": F.lit(MINUTE),
-        "price_low": low,
-        "price_high": (low + width).cast(PRICE),
-    }
-    return by_price.withColumns(places).groupBy(*_PLACE).agg(*_summed())
+    places = by_price.select(
+        "*",
+        F.lit(MINUTE).alias("session"),
+        low.alias("price_low"),
+        (low + width).cast(PRICE).alias("price_high"),
+    )
+    return places.groupBy(*_PLACE).agg(*_summed())
 
 
 def grown(new: DataFrame, known: DataFrame, minutes: DataFrame) -> DataFrame:
@@ -108,7 +109,7 @@ def grown(new: DataFrame, known: DataFrame, minutes: DataFrame) -> DataFrame:
         known: rows of `gold_volume_profile`.
         minutes: see `windows.touched_minutes`.
     """
-    told = minutes.withColumnRenamed("minute", "window_start")
+    told = minutes.select(*KEY, F.col("minute").alias("window_start"))
     before = known.where(F.col("session") == MINUTE).join(F.broadcast(told), _WINDOW, "left_semi")
     return new.unionByName(before.select(_BINS)).groupBy(*_PLACE).agg(*_summed())
 
@@ -126,7 +127,9 @@ def volume_profile(
         known: rows of `gold_volume_profile` of the same days, None while there are none.
         row_order: greater than that of any row written before.
     """
-    told = minutes.withColumnRenamed("minute", "window_start").withColumn("session", F.lit(MINUTE))
+    told = minutes.select(
+        *KEY, F.lit(MINUTE).alias("session"), F.col("minute").alias("window_start")
+    )
     quarters, in_quarters = _composed(_all(new, told, known, MINUTE), told, {QUARTER: QUARTER_S})
     longer, in_longer = _composed(_all(in_quarters, quarters, known, QUARTER), quarters, _LONGER)
     bins = new.unionByName(in_quarters).unionByName(in_longer)
@@ -167,20 +170,20 @@ def _composed(
     parts: DataFrame, touched: DataFrame, lengths: dict[str, int]
 ) -> tuple[DataFrame, DataFrame]:
     """Return the longer windows that touched ones lie in, and their bins from those of shorter windows."""
-    windows = _in_sessions(touched, lengths).distinct()
-    lying_in = _in_sessions(parts, lengths).join(F.broadcast(windows), _GROUP, "left_semi")
+    windows = _in_sessions(touched, lengths, KEY)
+    bins = _in_sessions(parts, lengths, [*KEY, "price_low", "price_high", *_SUMS])
+    lying_in = bins.join(F.broadcast(windows), _GROUP, "left_semi")
     return windows, lying_in.groupBy(*_PLACE).agg(*_summed())
 
 
-def _in_sessions(rows: DataFrame, lengths: dict[str, int]) -> DataFrame:
-    """Repeat rows for each longer window that theirs lies in: `session`, `window_start`."""
-    repeated = with_windows(rows, "window_start", lengths)
+def _in_sessions(rows: DataFrame, lengths: dict[str, int], kept: Sequence[str]) -> DataFrame:
+    """Repeat rows for each longer window that theirs lies in: `session`, `window_start`, and what is kept."""
+    repeated = with_windows(rows, "window_start", lengths, kept)
     thirds = F.array(*(F.lit(name) for name in THIRDS))
-    number = F.floor(F.hour("window") / _THIRD_HOURS).cast("int")
+    number = F.floor(F.hour("window_start") / _THIRD_HOURS).cast("int")
     is_third = F.col("interval") == _THIRD
     session = F.when(is_third, F.get(thirds, number)).otherwise(F.col("interval"))
-    places = {"session": session, "window_start": F.col("window")}
-    return repeated.withColumns(places).drop("interval", "window")
+    return repeated.select(*kept, session.alias("session"), "window_start")
 
 
 def _width(price: Column) -> Column:

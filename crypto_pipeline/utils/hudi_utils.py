@@ -302,6 +302,18 @@ def held_partitions(
     }
 
 
+def sizes_of(
+    lake: str, spec: TableSpec, pairs: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """Return how many bytes the files of each of some (symbol, date) have, older forms that wait for cleaning too."""
+    system, root = fs.FileSystem.from_uri(_uri(table_path(lake, spec)))
+    sizes = {}
+    for symbol, day in pairs:
+        folder = fs.FileSelector(f"{root}/symbol={symbol}/date={day}", allow_not_found=True)
+        sizes[symbol, day] = sum(item.size or 0 for item in system.get_file_info(folder))
+    return sizes
+
+
 def read_since(
     spark: SparkSession, spec: TableSpec, lake: str, after: str | None, until: str
 ) -> DataFrame:

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from dagster import AssetCheckEvaluation, AssetSelection, DagsterInstance, materialize
 from msgspec import structs
 
-from crypto_pipeline import check_runs
+from crypto_pipeline import check_pace, check_runs
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.definitions import TICK_ASSETS
 from shared.market.events import Kline, Origin, Source, Trade
@@ -88,7 +88,7 @@ def reds(said: Verdicts) -> dict[tuple[str, str], str | None]:
 def test_the_checks_of_a_tick_turn_from_green_to_red_and_say_so_again_without_news(
     lake: Lake, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_runs, "_SHORT_S", float("inf"))
+    monkeypatch.setattr(check_pace, "_SHORT_S", float("inf"))
     tables = (
         "bronze_trades",
         "bronze_klines",
@@ -129,8 +129,8 @@ def test_the_checks_of_a_tick_turn_from_green_to_red_and_say_so_again_without_ne
 def test_a_look_at_every_row_is_followed_by_a_rest_and_then_takes_in_what_came_meanwhile(
     lake: Lake, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_runs, "_SHORT_S", 0)
-    monkeypatch.setattr(check_runs, "_LOOK_ONE_IN", 1_000_000)
+    monkeypatch.setattr(check_pace, "_SHORT_S", 0)
+    monkeypatch.setattr(check_pace, "_LOOK_ONE_IN", 1_000_000)
     monkeypatch.setattr(check_runs, "JOB", "__ephemeral_asset_job__")
     tables = "bronze_trades", "silver_trades"
     day_us = 86_400_000_000
@@ -141,10 +141,21 @@ def test_a_look_at_every_row_is_followed_by_a_rest_and_then_takes_in_what_came_m
         assert ("state" not in looked) if state is None else looked["state"].value.endswith(state)
         assert looked["bronze keys"].value == keys
         assert "state" not in said["bronze_trades", "kafka_balance"].metadata, "it reads no rows"
-    monkeypatch.setattr(check_runs, "_LOOK_ONE_IN", 0)
+    monkeypatch.setattr(check_pace, "_LOOK_ONE_IN", 0)
     lake.publish([structs.replace(trade(4, 0), trade_time=trade(4, 0).trade_time + day_us)])
     looked = verdicts(lake, instance, *tables)["silver_trades", "bronze_balance"].metadata
     assert looked["bronze keys"].value == 4, "of both days, although the last commit wrote to one"
+
+    # Longer than it may take: a symbol at a time, and without a commit in between.
+    monkeypatch.setattr(check_pace, "_LONG_S", 0)
+    ether = structs.replace(ORIGIN, symbol="ETHUSDT", venue_symbol="ETHUSDT")
+    lake.publish([trade(5, 0), *(structs.replace(trade(n, 0), origin=ether) for n in (1, 2))])
+    for partitions, keys in (("1 of 2", 4), ("1 of 1", 2)):
+        looked = verdicts(lake, instance, *tables)["silver_trades", "bronze_balance"].metadata
+        assert looked["partitions"].value == partitions
+        assert looked["bronze keys"].value == keys
+    again = verdicts(lake, instance, *tables)["silver_trades", "bronze_balance"].metadata
+    assert again["state"].value == "no commit since the last look"
 
 
 def test_offsets_that_expired_unread_are_out_of_balance(
