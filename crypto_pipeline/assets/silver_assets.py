@@ -1,10 +1,10 @@
 """Silver: pairs of a table and the transform that fills it from bronze."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from crypto_pipeline.assets import additions, time_spans
@@ -13,7 +13,7 @@ from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
 from crypto_pipeline.assets.time_spans import TimeSpan
 from crypto_pipeline.tables import TABLES
-from crypto_pipeline.transforms import book, silver
+from crypto_pipeline.transforms import book, id_sums, silver
 from crypto_pipeline.utils import hudi_utils
 from shared.market.events import Source
 
@@ -45,18 +45,14 @@ def _trades(increment: Increment) -> DataFrame:
         "highest": F.max(number),
         "numbers": F.count(number),
         "rows": F.count("*"),
-        "keys": F.count_distinct("trade_id"),
+        "hashes": id_sums.sum_of(number),
     }
-    groups = (
-        increment.rows.groupBy(*_GROUP, *_STREAM)
-        .agg(*(value.alias(name) for name, value in figures.items()))
-        .collect()
-    )
+    groups = _grouped(increment.rows, figures)
+    once = _each_once(increment.rows, groups)
     rows, merged_days = _once(increment, "silver_trades", silver.trades, groups)
     # What several sources told is made one row each by being merged.
     increment.write["is_each_key_once"] = all(
-        group["rows"] == group["keys"] or (group["symbol"], group["date"]) in merged_days
-        for group in groups
+        _place(group) in once or (group["symbol"], group["date"]) in merged_days for group in groups
     )
     now_us = increment.lakehouse.clock.now_ns() // 1000
     earliest = min((group["earliest"] for group in groups), default=now_us)
@@ -65,12 +61,40 @@ def _trades(increment: Increment) -> DataFrame:
     own = TimeSpan(None if merged_days else earliest, latest)
     lake = increment.lakehouse.lake
     increment.notes.update(time_spans.note(lake, own, now_us))
-    batches = [_batch(group) for group in groups]
+    batches = [_batch(group, is_each_once=_place(group) in once) for group in groups]
     increment.notes.update(additions.note(lake, batches, is_merged=bool(merged_days)))
     return rows
 
 
-def _batch(group: Row) -> Batch:
+def _grouped(rows: DataFrame, figures: Mapping[str, Column]) -> list[Row]:
+    named = (value.alias(name) for name, value in figures.items())
+    return rows.groupBy(*_GROUP, *_STREAM).agg(*named).collect()
+
+
+def _place(group: Row) -> tuple[str, ...]:
+    return tuple(group[name] for name in (*_GROUP, *_STREAM))
+
+
+def _each_once(rows: DataFrame, groups: Sequence[Row]) -> set[tuple[str, ...]]:
+    """Return the places of those groups of which no two trades have the same id.
+
+    Ids without a hole, which most are, tell it by their sum; a count costs a shuffle of all.
+    """
+    if all(_is_whole_range(group) for group in groups):
+        return {_place(group) for group in groups}
+    counts = {"rows": F.count("*"), "keys": F.count_distinct("trade_id")}
+    return {_place(group) for group in _grouped(rows, counts) if group["rows"] == group["keys"]}
+
+
+def _is_whole_range(group: Row) -> bool:
+    lowest, highest = group["lowest"], group["highest"]
+    if not group["numbers"] == group["rows"] == highest - lowest + 1:
+        return False
+    is_whole: bool = group["hashes"] == id_sums.sum_of_range(lowest, highest)
+    return is_whole
+
+
+def _batch(group: Row, *, is_each_once: bool) -> Batch:
     is_number = group["numbers"] == group["rows"]
     return Batch(
         (group["symbol"], group["date"]),
@@ -79,7 +103,7 @@ def _batch(group: Row) -> Batch:
         group["channel"],
         lowest=group["lowest"] if is_number else None,
         highest=group["highest"] if is_number else None,
-        is_each_once=group["rows"] == group["keys"],
+        is_each_once=is_each_once,
     )
 
 
