@@ -26,7 +26,7 @@ _AT_ONCE = 1 << 16
 Words = npt.NDArray[np.uint64]
 
 
-def sum_of(number: Column) -> Column:
+def sum_of(number: Column | str) -> Column:
     """Return the sum of the hashes of a bigint column, as a bigint that wraps."""
     return F.sum(F.xxhash64(number))
 
