@@ -7,12 +7,15 @@ the next look, which comes after a rest in proportion to this one's length.
 
 from collections.abc import Collection, Iterable, Mapping
 
-# What takes no longer than this is neither divided nor followed by a rest.
+# What takes no longer than this is not followed by a rest.
 _SHORT_S = 2.0
 _LONG_S = 5.0
 _LOOK_ONE_IN = 60
 # The timeline still tells what was written within this.
 _LONGEST_REST_S = 900.0
+# As long as no look has told how fast one goes; and what a look takes at least, however little it reads.
+_BYTES_A_S = 8_000_000
+_LEAST_S = 0.5
 
 Partition = tuple[str, str]
 """A symbol and a date."""
@@ -26,9 +29,11 @@ def rests(looked_at: float, seconds: float, now_s: float) -> bool:
     return seconds > _SHORT_S and now_s - looked_at < min(seconds * _LOOK_ONE_IN, _LONGEST_REST_S)
 
 
-def in_turn(waiting: Iterable[Partition], written: Collection[Partition]) -> list[Partition]:
-    """Return what is to be looked at: what earlier looks did not come to, then what was written since."""
-    return list(dict.fromkeys((*waiting, *sorted(written))))
+def in_turn(
+    waiting: Iterable[Partition], at_fault: Iterable[Partition], written: Collection[Partition]
+) -> list[Partition]:
+    """Return what is to be looked at: what the last look did not come to, then what was wrong, then what was written since."""
+    return list(dict.fromkeys((*waiting, *at_fault, *sorted(written))))
 
 
 def portion(
@@ -39,16 +44,18 @@ def portion(
     Args:
         wanted: see `in_turn`.
         sizes: their bytes.
-        bytes_last: how many the last look took.
+        bytes_last: how many the last look took; 0 where that is not known.
         seconds_last: how long it took for them.
     """
-    if seconds_last <= _SHORT_S:
-        return wanted
-    most, taken = bytes_last * _LONG_S / seconds_last, 0.0
-    symbols: set[str] = set()
-    for symbol in dict.fromkeys(symbol for symbol, _ in wanted):
-        taken += sum(sizes.get(each, 0) for each in wanted if each[0] == symbol)
-        if symbols and taken > most:
+    pace = bytes_last / max(seconds_last, _LEAST_S) or _BYTES_A_S
+    by_symbol: dict[str, list[Partition]] = {}
+    for each in wanted:
+        by_symbol.setdefault(each[0], []).append(each)
+    taken = 0
+    chosen: list[Partition] = []
+    for partitions in by_symbol.values():
+        taken += sum(sizes.get(each, 0) for each in partitions)
+        if chosen and taken > pace * _LONG_S:
             break
-        symbols.add(symbol)
-    return [each for each in wanted if each[0] in symbols]
+        chosen += partitions
+    return chosen

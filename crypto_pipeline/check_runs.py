@@ -117,12 +117,15 @@ def check(
         if is_scan:
             scope, told = _by_turns(scope, last, is_paced=is_paced)
         finding = look(lakehouse, scope)
+        text = f"{finding.wrong} {finding.text}"
         if is_scan:
-            told[_AT_FAULT] = sorted(scope.pairs) if finding.wrong else []
+            told[_AT_FAULT] += sorted(scope.pairs) if finding.wrong else []
+            if told[_AT_FAULT] and not finding.wrong:
+                text += f", but {len(told[_AT_FAULT])} partitions that were wrong have yet to be looked at again"
         return AssetCheckResult(
-            passed=finding.wrong == 0,
+            passed=not (finding.wrong or told.get(_AT_FAULT)),
             severity=severity,
-            description=f"{finding.wrong} {finding.text}",
+            description=text,
             metadata={
                 "commit": commit.requested,
                 "completed": commit.completed,
@@ -140,19 +143,21 @@ def _by_turns(
     scope: Scope, last: "_Verdict | None", *, is_paced: bool
 ) -> tuple[Scope, dict[str, Any]]:
     """Return the scope of those partitions that it is the turn of, and what the next look is to know."""
-    # What was wrong is looked at again before anything else, until it is not.
-    left = () if last is None else (*last.at_fault, *last.waiting)
-    wanted = in_turn(left, scope.pairs)
+    waiting, at_fault = ([], []) if last is None else (last.waiting, last.at_fault)
+    wanted = in_turn(waiting, at_fault, scope.pairs)
     sizes = hudi_utils.sizes_of(scope.lake, scope.spec, wanted)
     chosen = wanted
-    if is_paced and last is not None:
-        chosen = portion(wanted, sizes, last.bytes, last.seconds)
+    if is_paced:
+        pace = (0, 0.0) if last is None else (last.bytes, last.seconds)
+        chosen = portion(wanted, sizes, *pace)
+    taken = frozenset(chosen)
     told = {
         "partitions": f"{len(chosen)} of {len(wanted)}",
         _BYTES: sum(sizes[each] for each in chosen),
-        _WAITING: [each for each in wanted if each not in set(chosen)],
+        _WAITING: [each for each in wanted if each not in taken],
+        _AT_FAULT: [each for each in at_fault if each not in taken],
     }
-    return replace(scope, chosen=frozenset(chosen)), told
+    return replace(scope, chosen=taken), told
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 A commit only adds when each of its trades has an id above all that its instrument's day held before, and all
 of them come through one channel: then no trade that gold has counted changes or gives way. Each commit carries
 its `Ids`, from which the next one tells; where they do not, gold reads trades again, see `time_spans`.
+
+A day that was merged grows no more: what a correction moved out of a second has left its candle there as it was.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -102,17 +104,16 @@ def _stream(batch: Batch) -> str:
     return f"{batch.exchange}/{batch.market}/{batch.channel}"
 
 
-def note(lake: str, batches: Collection[Batch], *, is_merged: bool) -> dict[str, Ids]:
-    """Return what the next commit to `silver_trades` is to carry, see `following`.
-
-    What is merged with known rows may be any of them: it adds to nothing.
-    """
+def note(lake: str, batches: Collection[Batch], merged_days: Collection[Day]) -> dict[str, Ids]:
+    """Return what the next commit to `silver_trades` is to carry, see `following`."""
     spec = TABLES[_SILVER]
     _, text = next(hudi_utils.notes(lake, spec, _NOTE), (None, None))
     before = Ids() if text is None else msgspec.json.decode(text, type=Ids)
     held = hudi_utils.held_partitions(lake, spec, {batch.day for batch in batches})
     ids = following(before, batches, held)
-    return {_NOTE: Ids(ids.only_adds and not is_merged, ids.tops)}
+    merged = {"/".join(day) for day in merged_days}
+    tops = {day: streams for day, streams in ids.tops.items() if day not in merged}
+    return {_NOTE: Ids(ids.only_adds and not merged, tops)}
 
 
 def counted_until(increment: Increment) -> dict[str, str]:
@@ -129,6 +130,8 @@ def only_adds(increment: Increment, table: str) -> bool:
     lake, after = increment.lakehouse.lake, increment.after
     _, text = next(hudi_utils.notes(lake, TABLES[table], _COUNTED), (None, None))
     if after is None or text is None or msgspec.json.decode(text) != after:
+        return False
+    if hudi_utils.has_other_schema(lake, TABLES[table]):
         return False
     return all(_carried(lake, increment.source, after))
 

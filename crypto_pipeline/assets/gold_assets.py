@@ -72,7 +72,10 @@ def _ohlcv(increment: Increment) -> DataFrame:
     increment.notes.update(counted_until(increment))
     known = increment.around("gold_ohlcv")
     if known is not None and only_adds(increment, "gold_ohlcv"):
-        return _grown_candles(increment, known)
+        rows = _grown_candles(increment, known)
+        # Spark may have carried on the write of a run that was killed, until what is known was looked up.
+        if only_adds(increment, "gold_ohlcv"):
+            return rows
     recent = _recent(increment)
     trades = _trades(increment, recent)
     # What was merged may have been moved, and then nothing new tells of the minute that it left.

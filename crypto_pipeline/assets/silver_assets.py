@@ -62,7 +62,7 @@ def _trades(increment: Increment) -> DataFrame:
     lake = increment.lakehouse.lake
     increment.notes.update(time_spans.note(lake, own, now_us))
     batches = [_batch(group, is_each_once=_place(group) in once) for group in groups]
-    increment.notes.update(additions.note(lake, batches, is_merged=bool(merged_days)))
+    increment.notes.update(additions.note(lake, batches, merged_days))
     return rows
 
 

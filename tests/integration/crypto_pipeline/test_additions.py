@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from crypto_pipeline.assets.additions import only_adds
 from crypto_pipeline.assets.gold_assets import GOLD
@@ -11,8 +12,14 @@ from crypto_pipeline.assets.increments import Increment, SourceCheckpoint
 from crypto_pipeline.rebuild import rebuild_day
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
+from shared.market.events import Source
 from tests.integration.crypto_pipeline.conftest import Lake
-from tests.integration.crypto_pipeline.test_profile_parts import TABLES_MADE, facts, trade
+from tests.integration.crypto_pipeline.test_profile_parts import (
+    ORIGIN,
+    TABLES_MADE,
+    facts,
+    trade,
+)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark]
 
@@ -66,5 +73,16 @@ def test_tables_grow_by_new_trades_to_what_all_trades_make(
     again.tick(*TABLES_MADE)
     for name in TABLES_MADE:
         assert facts(lake, name) == facts(again, name)
+
+    # A correction that moves a trade out of its second; then one more in that minute.
+    alone = trade(506, 7200 * SECOND_US, "8")
+    rest = replace(ORIGIN, source=Source.BINANCE_REST)
+    for more in (alone, replace(alone, origin=rest, trade_time=alone.trade_time - 500)):
+        lake.publish([more])
+        lake.tick(*TRADES, *TABLES_MADE)
+    lake.publish([trade(507, 7230 * SECOND_US, "9")])
+    lake.tick(*TRADES)
+    assert not any(grows(lake, name) for name in TABLES_MADE)
+    lake.tick(*TABLES_MADE)
     (day,) = lake.read("gold_ohlcv").where("interval = '1d'").collect()
-    assert day.trade_count == 506
+    assert day.trade_count == 508

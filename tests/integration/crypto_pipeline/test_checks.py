@@ -13,6 +13,8 @@ from msgspec import structs
 from crypto_pipeline import check_pace, check_runs
 from crypto_pipeline.checks import CHECKS
 from crypto_pipeline.definitions import TICK_ASSETS
+from crypto_pipeline.resources import LakehouseResource
+from crypto_pipeline.tables import TABLES
 from shared.market.events import Kline, Origin, Source, Trade
 from shared.market.instruments import Exchange, Market
 from shared.market.topics import Feed
@@ -156,6 +158,46 @@ def test_a_look_at_every_row_is_followed_by_a_rest_and_then_takes_in_what_came_m
         assert looked["bronze keys"].value == keys
     again = verdicts(lake, instance, *tables)["silver_trades", "bronze_balance"].metadata
     assert again["state"].value == "no commit since the last look"
+
+
+def test_what_was_wrong_stays_red_until_it_was_looked_at_again_and_keeps_nobody_waiting(
+    lake: Lake, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_runs, "JOB", "__ephemeral_asset_job__")
+    monkeypatch.setattr(check_pace, "_LONG_S", 0)
+    wrong = {"ETHUSDT"}
+    looked: list[set[str]] = []
+
+    def look(_lakehouse: LakehouseResource, scope: check_runs.Scope) -> check_runs.Finding:
+        looked.append({symbol for symbol, _ in scope.pairs})
+        return check_runs.Finding(len(looked[-1] & wrong), "faults", {})
+
+    spec = TABLES["silver_trades"]
+    probe = check_runs.check("probe", spec, "No fault", look, is_scan=True)
+    ether = structs.replace(ORIGIN, symbol="ETHUSDT", venue_symbol="ETHUSDT")
+
+    def verdict(*new: Trade) -> tuple[bool, str | None]:
+        if new:
+            lake.publish(new)
+            lake.tick("bronze_trades", "silver_trades")
+        done = materialize(
+            [*TICK_ASSETS, probe],
+            instance=instance,
+            resources={"lakehouse": lake.lakehouse},
+            selection=AssetSelection.checks(probe),
+        )
+        (said,) = done.get_asset_check_evaluations()
+        return said.passed, said.description
+
+    assert verdict(trade(1, 0), structs.replace(trade(1, 0), origin=ether)) == (True, "0 faults")
+    assert verdict() == (False, "1 faults")
+    assert verdict(trade(2, 0)) == (False, "1 faults")
+    passed, text = verdict()
+    assert not passed
+    assert text == "0 faults, but 1 partitions that were wrong have yet to be looked at again"
+    wrong.clear()
+    assert verdict(trade(3, 0)) == (True, "0 faults")
+    assert looked == [{"BTCUSDT"}, {"ETHUSDT"}, {"ETHUSDT"}, {"BTCUSDT"}, {"ETHUSDT"}]
 
 
 def test_offsets_that_expired_unread_are_out_of_balance(

@@ -26,12 +26,14 @@ def test_the_row_that_was_received_first_is_kept_and_no_other(lake: Lake) -> Non
     lake.tick(*steps)
     lake.publish([third, again(third, -5), again(first, -9), trade(4, 4000, "1")])
     lake.tick(*steps)
-    lake.publish([trade(5, 5000, "1")])
+    # As many rows as ids from the first to the last.
+    fifth = trade(5, 5000, "1")
+    lake.publish([fifth, again(fifth, 5), trade(7, 7000, "1")])
     lake.tick(*steps)
-    kept = {"1": "other", "2": "other", "3": "other", "4": "t", "5": "t"}
+    kept = {"1": "other", "2": "other", "3": "other", "4": "t", "5": "t", "7": "t"}
     by_spark = [(row.trade_id, row.connection) for row in lake.read("silver_trades").collect()]
     assert sorted(by_spark) == sorted(kept.items())
     rows = hudi_utils.read_small(lake.lakehouse.lake, TABLES["silver_trades"])
     assert sorted((row["trade_id"], row["connection"]) for row in rows) == sorted(kept.items())
     (day,) = lake.read("gold_ohlcv").where("interval = '1d'").collect()
-    assert (day.trade_count, day.volume) == (5, 5)
+    assert (day.trade_count, day.volume) == (6, 6)

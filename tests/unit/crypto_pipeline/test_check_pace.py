@@ -28,20 +28,21 @@ def test_a_long_look_is_followed_by_a_rest_in_proportion_to_it(seconds, later_s,
     assert rests(1000.0, seconds, 1000.0 + later_s) is is_too_soon
 
 
-def test_what_waits_comes_before_what_was_written_since():
-    assert in_turn([SOL, BTC], {ETH, BTC, BTC_BEFORE}) == [SOL, BTC, BTC_BEFORE, ETH]
-    assert in_turn([], {ETH, BTC}) == [BTC, ETH]
+def test_what_waits_and_what_was_wrong_come_before_what_was_written_since():
+    assert in_turn([SOL], [BTC], {ETH, BTC, BTC_BEFORE}) == [SOL, BTC, BTC_BEFORE, ETH]
+    assert in_turn([], [], {ETH, BTC}) == [BTC, ETH]
 
 
 @pytest.mark.parametrize(
     ("bytes_last", "seconds_last", "taken"),
     [
-        (1, 2.0, [SOL, BTC, ETH, BTC_BEFORE]),
-        (1, 2.1, [SOL]),
+        (1, 2.0, [SOL]),
         (79, 5.0, [SOL]),
         (80, 5.0, [SOL, BTC, BTC_BEFORE]),
         (160, 10.0, [SOL, BTC, BTC_BEFORE]),
-        (110, 5.0, [SOL, BTC, ETH, BTC_BEFORE]),
+        (110, 5.0, [SOL, BTC, BTC_BEFORE, ETH]),
+        (11, 0.001, [SOL, BTC, BTC_BEFORE, ETH]),
+        (0, 0.0, [SOL, BTC, BTC_BEFORE, ETH]),
     ],
 )
 def test_a_look_takes_whole_symbols_for_about_five_seconds(bytes_last, seconds_last, taken):
@@ -49,11 +50,16 @@ def test_a_look_takes_whole_symbols_for_about_five_seconds(bytes_last, seconds_l
     assert portion(wanted, SIZES, bytes_last, seconds_last) == taken
 
 
-def test_by_turns_every_partition_is_looked_at():
+def test_without_an_earlier_look_the_first_takes_what_usually_goes():
+    assert portion([BTC, ETH], {BTC: 30_000_000, ETH: 10_000_000}, 0, 0.0) == [BTC, ETH]
+    assert portion([BTC, ETH], {BTC: 30_000_000, ETH: 10_000_001}, 0, 0.0) == [BTC]
+
+
+def test_by_turns_every_partition_is_looked_at_also_beside_one_that_stays_wrong():
     waiting, seen = [], []
-    for _ in range(3):
-        wanted = in_turn(waiting, {BTC, ETH, SOL})
+    for _ in range(4):
+        wanted = in_turn(waiting, [BTC], {BTC, ETH, SOL})
         chosen = portion(wanted, SIZES, 30, 5.0)
         waiting = [each for each in wanted if each not in chosen]
         seen.append(chosen)
-    assert seen == [[BTC], [ETH], [SOL]]
+    assert seen == [[BTC], [ETH], [SOL], [BTC]]
