@@ -25,7 +25,7 @@ STEPS = ("bronze_trades", "silver_trades", *TABLES_MADE)
 
 
 def read_last(of: Lake) -> set[str] | None:
-    """Return the ids that candles looked at in the last tick; None if at the whole day."""
+    """Return the ids about those of the last tick, for candles that cannot grow by these; None for the whole day."""
     source = TABLES["silver_trades"]
     after, until = (
         item.completed for item in reversed(hudi_utils.commits(of.lakehouse.lake, source)[:2])
