@@ -19,6 +19,7 @@ from dagster import AssetKey
 
 from crypto_pipeline.automation import JOB
 from crypto_pipeline.definitions import defs
+from crypto_pipeline.gold_tables import DAY
 from crypto_pipeline.maintenance import MAINTENANCE_JOB
 from crypto_pipeline.tables import EACH_TICK, TABLES
 from shared.lake import upkeep
@@ -171,6 +172,9 @@ def judge(verdict: Verdict, ours: Lake, published: int, when: str) -> None:
         wrong.append("volume in gold_ohlcv")
     if sum(row["trade_count"] for row in days) != len(wanted):
         wrong.append("trades in gold_ohlcv")
+    bins = [row for row in ours.rows("gold_volume_profile") if row["session"] == DAY]
+    if sum(row["volume"] for row in bins) != volume:
+        wrong.append("volume in gold_volume_profile")
     for spec in TABLES.values():
         rows = ours.rows(spec.name)
         if len(rows) != len({tuple(row[name] for name in spec.key) for row in rows}):
