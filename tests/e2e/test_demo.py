@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 PORT_OFFSET = 14000
 SYMBOLS = {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
 # A bound for a hang, not a measure: alone on two cores the first tick fills gold 60 to 140 s after the
-# services are up, and on a host that is busy with others twice as long.
-PATIENCE_S = 600
+# services are up.
+PATIENCE_S = 300
 FUTURES = {"BTCUSDT"}
 LOOPBACK = {"127.0.0.1", "::1"}
 LAYERS = dict.fromkeys(
