@@ -7,6 +7,8 @@ the next look, which comes after a rest in proportion to this one's length.
 
 from collections.abc import Collection, Iterable, Mapping
 
+from crypto_pipeline.specs import Partition
+
 # What takes no longer than this is not followed by a rest.
 _SHORT_S = 2.0
 _LONG_S = 5.0
@@ -16,9 +18,6 @@ _LONGEST_REST_S = 900.0
 # As long as no look has told how fast one goes; and what a look takes at least, however little it reads.
 _BYTES_A_S = 8_000_000
 _LEAST_S = 0.5
-
-Partition = tuple[str, str]
-"""A symbol and a date."""
 
 
 def rests(looked_at: float, seconds: float, now_s: float) -> bool:

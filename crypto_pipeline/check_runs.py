@@ -25,9 +25,9 @@ from dagster import (
 
 from crypto_pipeline.assets.describe import Stopwatch
 from crypto_pipeline.automation import JOB
-from crypto_pipeline.check_pace import Partition, in_turn, portion, rests
+from crypto_pipeline.check_pace import in_turn, portion, rests
 from crypto_pipeline.resources import LakehouseResource
-from crypto_pipeline.specs import TableSpec
+from crypto_pipeline.specs import Partition, TableSpec
 from crypto_pipeline.utils import hudi_utils
 
 _HISTORY = 50
@@ -117,15 +117,15 @@ def check(
         if is_scan:
             scope, told = _by_turns(scope, last, is_paced=is_paced)
         finding = look(lakehouse, scope)
-        text = f"{finding.wrong} {finding.text}"
+        said = f"{finding.wrong} {finding.text}"
         if is_scan:
             told[_AT_FAULT] += sorted(scope.pairs) if finding.wrong else []
             if told[_AT_FAULT] and not finding.wrong:
-                text += f", but {len(told[_AT_FAULT])} partitions that were wrong have yet to be looked at again"
+                said += f", but {len(told[_AT_FAULT])} partitions that were wrong have yet to be looked at again"
         return AssetCheckResult(
             passed=not (finding.wrong or told.get(_AT_FAULT)),
             severity=severity,
-            description=text,
+            description=said,
             metadata={
                 "commit": commit.requested,
                 "completed": commit.completed,

@@ -22,6 +22,10 @@ class WriteMode(StrEnum):
     UPSERT = "upsert"
 
 
+Partition = tuple[str, str]
+"""What every table is cut by: a symbol and a date."""
+
+
 @dataclass(frozen=True)
 class TableSpec:
     """One Hudi table, partitioned by `symbol` and `date`.

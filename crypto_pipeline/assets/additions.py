@@ -13,7 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from crypto_pipeline.assets.increments import Increment
-from crypto_pipeline.tables import TABLES, TableSpec
+from crypto_pipeline.specs import Partition, TableSpec
+from crypto_pipeline.tables import TABLES
 from crypto_pipeline.utils import hudi_utils
 from shared.market.instruments import Market
 
@@ -23,8 +24,6 @@ _SILVER = "silver_trades"
 # Days that a commit does not touch are carried along, the latest of them, for a commit that does.
 _MOST_CARRIED = 200
 
-Day = tuple[str, str]
-"""A symbol and a date."""
 Tops = dict[str, dict[str, int]]
 """By `symbol/date`, and there by `exchange/market/channel`: the highest trade id held. The latest touched is last."""
 
@@ -42,7 +41,7 @@ class Batch(NamedTuple):
     `lowest` and `highest` are trade ids; None where one is no number. `is_each_once`: no two have the same.
     """
 
-    day: Day
+    day: Partition
     exchange: str
     market: str
     channel: str
@@ -51,7 +50,7 @@ class Batch(NamedTuple):
     is_each_once: bool
 
 
-def following(before: Ids, batches: Collection[Batch], held: Collection[Day]) -> Ids:
+def following(before: Ids, batches: Collection[Batch], held: Collection[Partition]) -> Ids:
     """Return what a commit after another one carries.
 
     Of contracts nothing is only added: a candle's base volume is rounded once for all of its fills.
@@ -61,7 +60,7 @@ def following(before: Ids, batches: Collection[Batch], held: Collection[Day]) ->
         batches: the commit's trades.
         held: the days that held trades before it.
     """
-    days: dict[Day, list[Batch]] = {}
+    days: dict[Partition, list[Batch]] = {}
     for batch in batches:
         days.setdefault(batch.day, []).append(batch)
     tops = dict(before.tops)
@@ -104,7 +103,9 @@ def _stream(batch: Batch) -> str:
     return f"{batch.exchange}/{batch.market}/{batch.channel}"
 
 
-def note(lake: str, batches: Collection[Batch], merged_days: Collection[Day]) -> dict[str, Ids]:
+def note(
+    lake: str, batches: Collection[Batch], merged_days: Collection[Partition]
+) -> dict[str, Ids]:
     """Return what the next commit to `silver_trades` is to carry, see `following`."""
     spec = TABLES[_SILVER]
     _, text = next(hudi_utils.notes(lake, spec, _NOTE), (None, None))

@@ -8,10 +8,11 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from crypto_pipeline.assets import additions, time_spans
-from crypto_pipeline.assets.additions import Batch, Day
+from crypto_pipeline.assets.additions import Batch
 from crypto_pipeline.assets.describe import table_asset
 from crypto_pipeline.assets.increments import Build, Increment, Partitions, advance
 from crypto_pipeline.assets.time_spans import TimeSpan
+from crypto_pipeline.specs import Partition
 from crypto_pipeline.tables import TABLES
 from crypto_pipeline.transforms import book, id_sums, silver
 from crypto_pipeline.utils import hudi_utils
@@ -118,7 +119,7 @@ def _once(
     table: str,
     transform: Callable[[DataFrame], DataFrame],
     groups: Sequence[Row],
-) -> tuple[DataFrame, set[Day]]:
+) -> tuple[DataFrame, set[Partition]]:
     """Return new rows; those of facts that REST or the archive told too, merged with what is known.
 
     And the days that were merged. `groups` tells the symbols, days and sources of the new rows.
@@ -138,13 +139,13 @@ def _once(
     return merged.unionByName(rows.where(~is_told)), days
 
 
-def _told_more_than_once(increment: Increment, table: str, groups: Sequence[Row]) -> set[Day]:
+def _told_more_than_once(increment: Increment, table: str, groups: Sequence[Row]) -> set[Partition]:
     """Return the days of late rows that the table holds, or that another source tells too.
 
     What the stream alone tells needs no look, and a day that only the archive tells has nothing to
     be merged with.
     """
-    sources: dict[Day, set[str]] = {}
+    sources: dict[Partition, set[str]] = {}
     for row in groups:
         sources.setdefault((row["symbol"], row["date"]), set()).add(row["source"])
     late = {day for day, told in sources.items() if told != {Source.BINANCE_WEBSOCKET}}

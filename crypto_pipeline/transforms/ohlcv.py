@@ -75,12 +75,12 @@ def seconds_of_fills(counted: DataFrame, minutes: DataFrame) -> DataFrame:
 def composed(candles: DataFrame, intervals: dict[str, int]) -> DataFrame:
     """Return the candles of longer intervals from shorter ones, both with `base`."""
     kept = [*KEY, "part", *_FIGURES, "base"]
-    parts = candles.select(*KEY, F.col("window_start").alias("part"), *_FIGURES, "base")
+    shorter = candles.select(*KEY, F.col("window_start").alias("part"), *_FIGURES, "base")
     # Of two parts that begin together, ids tell which comes first, see `grown`.
     first = F.struct("part", "first_trade_time", F.col("first_trade_id").cast("bigint"))
     last = F.struct("part", "last_trade_time", F.col("last_trade_id").cast("bigint"))
     return (
-        with_windows(parts, "part", intervals, kept)
+        with_windows(shorter, "part", intervals, kept)
         .groupBy(*WINDOW_KEY)
         .agg(
             F.min_by("open", first).alias("open"),
